@@ -1,0 +1,61 @@
+# `make demo` plays a marketplace month; `make test` runs every check. Nothing but Python >= 3.11, make and git
+# has to be there: uv is fetched with pip when missing, everything else with uv.
+.DEFAULT_GOAL := help
+.PHONY: help install demo up down test test-long lint types imports unit month
+
+SHELL := /bin/sh
+TOOLS := .souk/tools
+UV := $(or $(shell command -v uv 2>/dev/null),$(TOOLS)/bin/uv)
+export UV_PYTHON_DOWNLOADS := never
+export PATH := $(abspath $(TOOLS)/bin):$(PATH)
+RUN := $(UV) run --frozen --no-sync
+ARGS ?=
+
+help: ## what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(TOOLS)/bin/uv:
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	  || { echo "souk needs Python 3.11 or newer as python3; install it and run make again." >&2; exit 1; }
+	@python3 -m pip --version >/dev/null 2>&1 \
+	  || { echo "souk installs uv with pip: install pip for python3 (or uv itself) and run make again." >&2; exit 1; }
+	@echo "fetching uv" >&2
+	@python3 -m pip install --quiet --disable-pip-version-check --target $(TOOLS) uv >&2 \
+	  || { rm -rf $(TOOLS); echo "uv could not be downloaded: check the network and run make again." >&2; exit 1; }
+
+ifeq ($(UV),$(TOOLS)/bin/uv)
+install: $(TOOLS)/bin/uv
+endif
+install: ## everything that the suite needs, into .venv
+	@$(UV) sync --frozen --quiet \
+	  || { echo "The packages could not be installed: see above, mend it and run make again." >&2; exit 1; }
+
+demo: install ## a marketplace month on real servers; ARGS='--seed 7 --json' are passed on
+	@$(RUN) souk demo $(ARGS)
+
+up: install ## start the suite and leave it running
+	@$(RUN) souk up $(ARGS)
+
+down: install ## stop it
+	@$(RUN) souk down
+
+test: install lint types imports unit month ## lint, types, import rules and every test but the long ones
+
+lint:
+	@$(RUN) ruff format --check .
+	@$(RUN) ruff check .
+
+types:
+	@$(RUN) mypy
+
+imports:
+	@$(RUN) lint-imports
+
+unit:
+	@$(RUN) pytest -n 2 --dist loadgroup -m "not long" --ignore tests/journeys/test_month.py $(ARGS)
+
+month: ## a month against the oracle, and again with a process killed on the way
+	@$(RUN) pytest -m "not long" tests/journeys/test_month.py $(ARGS)
+
+test-long: install ## what takes longer: every process killed in turn
+	@$(RUN) pytest -m long $(ARGS)
