@@ -1,0 +1,188 @@
+"""The command line of a service. What it prints is JSON, one object a line, on standard output."""
+
+import asyncio
+import json
+import os
+import threading
+from collections.abc import Coroutine
+from dataclasses import asdict
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from souk.chassis.process import Mode, Parts, Runtime, Service, opened, run
+
+T = TypeVar("T")
+
+_EXIT_SECONDS = 10.0
+
+
+def commands(service: Service[Any]) -> typer.Typer:
+    """`api | worker | all | migrate | deadletter list|show|retry|drop | republish | lag`."""
+    app = typer.Typer(
+        name=f"souk-{service.name}",
+        help=f"The {service.name} service of souk.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+
+    @app.command()
+    def api() -> None:
+        """Serve the API alone."""
+        _run(service, "api")
+
+    @app.command()
+    def worker() -> None:
+        """Run consumers, relay, timers and background work alone; health and metrics are served too."""
+        _run(service, "worker")
+
+    @app.command(name="all")
+    def everything() -> None:
+        """Run API and worker in one process."""
+        _run(service, "all")
+
+    @app.command()
+    def migrate() -> None:
+        """Bring the service's database to the schema of this version."""
+        from souk.chassis import logs, migrations
+
+        settings = service.settings()
+        logs.configure(service.name, settings.log_level)
+        url = settings.database.get_secret_value()
+        _print({"migrated": _wait(migrations.migrate(url, service.migrations_folder()))})
+
+    @app.command()
+    def lag() -> None:
+        """Print what waits: outbox rows, records not applied, parked records, due timers."""
+
+        async def read(parts: Parts, runtime: Runtime) -> None:
+            from souk.chassis.ends import LogEnds
+            from souk.chassis.pulse import Pulse
+
+            ends = LogEnds(runtime.settings.kafka_access())
+            try:
+                _print(asdict(await Pulse(runtime.units, parts.intake, ends).read()))
+            finally:
+                await ends.close()
+
+        _with_parts(service, read)
+
+    @app.command()
+    def republish(
+        topics: Annotated[list[str] | None, typer.Argument(help="all when none is named")] = None,
+    ) -> None:
+        """Publish the present state of every aggregate again, through the outbox."""
+
+        async def again(parts: Parts, runtime: Runtime) -> None:
+            from souk.chassis.republish import republish as publish_again
+
+            unknown = set(topics or ()) - {topic.name for topic in parts.republishers}
+            if unknown:
+                raise typer.BadParameter(f"not a topic of {service.name}: {', '.join(sorted(unknown))}")
+            chosen = {t: r for t, r in parts.republishers.items() if not topics or t.name in topics}
+            _print({"republished": await publish_again(runtime.units, chosen)})
+
+        _with_parts(service, again)
+
+    app.add_typer(_deadletter(service), name="deadletter")
+    return app
+
+
+def _deadletter(service: Service[Any]) -> typer.Typer:
+    app = typer.Typer(help="Records that could not be applied.", no_args_is_help=True)
+
+    @app.command(name="list")
+    def list_(after: int = 0, limit: Annotated[int, typer.Option(min=1, max=1000)] = 100) -> None:
+        """List parked records, oldest first; go on with --after and the last id."""
+
+        async def show(parts: Parts, runtime: Runtime) -> None:
+            from souk.chassis.deadletter import list_parked
+
+            for record in await list_parked(runtime.units, after, limit):
+                _print(asdict(record))
+
+        _with_parts(service, show)
+
+    @app.command(name="show")
+    def show_(record: int) -> None:
+        """Show one parked record with its headers, value and error."""
+
+        async def show(parts: Parts, runtime: Runtime) -> None:
+            from souk.chassis import deadletter
+
+            found = await deadletter.show(runtime.units, record)
+            if found is None:
+                raise typer.BadParameter(f"no record {record} is parked")
+            _print(asdict(found))
+
+        _with_parts(service, show)
+
+    @app.command()
+    def retry(
+        records: Annotated[list[int] | None, typer.Argument(help="all when none is named")] = None,
+        after: Annotated[int, typer.Option(help="`last` of the run before")] = 0,
+        limit: Annotated[int, typer.Option(min=1, max=500)] = 500,
+    ) -> None:
+        """Apply parked records again; those that fail stay parked. Go on with --after and `last`."""
+
+        async def again(parts: Parts, runtime: Runtime) -> None:
+            from souk.chassis import deadletter
+
+            if parts.intake is None:
+                raise typer.BadParameter(f"{service.name} reads no topics")
+            _print(asdict(await deadletter.retry(runtime.units, parts.intake, records or None, limit, after)))
+
+        _with_parts(service, again)
+
+    @app.command()
+    def drop(records: list[int]) -> None:
+        """Delete parked records for good."""
+
+        async def delete(parts: Parts, runtime: Runtime) -> None:
+            from souk.chassis import deadletter
+
+            _print({"dropped": await deadletter.drop(runtime.units, records)})
+
+        _with_parts(service, delete)
+
+    return app
+
+
+def _run(service: Service[Any], mode: Mode) -> None:
+    code = _wait(run(service, mode, _exit_soon))
+    raise typer.Exit(code)
+
+
+def _exit_soon() -> None:
+    """Whatever still holds the process after ten seconds of stopping, it ends."""
+    watchdog = threading.Timer(_EXIT_SECONDS, os._exit, (1,))
+    watchdog.daemon = True
+    watchdog.start()
+
+
+def _with_parts(service: Service[Any], command: Any) -> None:
+    async def on_database() -> None:
+        from souk.chassis import logs
+
+        settings = service.settings()
+        logs.configure(service.name, "WARNING")
+        async with opened(service, settings, f"souk-{service.name} command") as (parts, runtime):
+            await command(parts, runtime)
+
+    _wait(on_database())
+
+
+def _wait(work: Coroutine[Any, Any, T]) -> T:
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)
+
+
+def _print(value: Any) -> None:
+    typer.echo(json.dumps(value, default=_text, ensure_ascii=False))
+
+
+def _text(value: object) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)

@@ -1,0 +1,112 @@
+"""Where topics end, and waiting until the intake has come there."""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from typing import Any, Self
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from souk.chassis import fence
+from souk.chassis.intake import Intake
+from souk.chassis.settings import KafkaAccess
+from souk.chassis.timers import Barrier
+from souk.chassis.work import Units
+from souk.contracts.topics import Topic
+
+_SECONDS = 5.0
+BARRIER_SECONDS = 300.0
+_POLL_SECONDS = 0.02
+
+
+class LogEnds:
+    """Asks Kafka for the ends of topics, as no member of any group. Connects at the first question."""
+
+    def __init__(self, kafka: KafkaAccess) -> None:
+        self._kafka = kafka
+        self._consumer: AIOKafkaConsumer | None = None
+        self._connecting = asyncio.Lock()
+
+    async def of(self, topics: Iterable[Topic[Any]]) -> dict[TopicPartition, int]:
+        """The offset that the next record of each partition will get.
+
+        Raises TimeoutError or aiokafka's KafkaError when Kafka is away or a topic isn't there.
+        """
+        partitions = [
+            TopicPartition(topic.name, number) for topic in topics for number in range(topic.partitions)
+        ]
+        if not partitions:
+            return {}
+        try:
+            async with asyncio.timeout(_SECONDS):
+                consumer = await self._connected()
+                return dict(await consumer.end_offsets(partitions))
+        except Exception:
+            await self.close()
+            raise
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.close()
+
+    async def _connected(self) -> AIOKafkaConsumer:
+        async with self._connecting:
+            if self._consumer is None:
+                consumer = AIOKafkaConsumer(
+                    **self._kafka.client(),
+                    group_id=None,
+                    metadata_max_age_ms=10_000,
+                    request_timeout_ms=5_000,
+                )
+                try:
+                    await consumer.start()
+                except BaseException:
+                    await consumer.stop()
+                    raise
+                self._consumer = consumer
+        return self._consumer
+
+    async def close(self) -> None:
+        """Hang up; the next question connects again."""
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            with suppress(Exception):
+                async with asyncio.timeout(_SECONDS):
+                    await consumer.stop()
+
+
+def lag(
+    ends: Mapping[TopicPartition, int], applied: Mapping[TopicPartition, fence.Position]
+) -> dict[str, int]:
+    """Records between what is applied and the end, by topic.
+
+    A position beyond the end means that the topic was made anew: then all of it is still to be read.
+    """
+    behind: dict[str, int] = {}
+    for partition, end in ends.items():
+        position = applied.get(partition)
+        next_offset = position.next_offset if position else 0
+        missing = end - next_offset if next_offset <= end else end
+        behind[partition.topic] = behind.get(partition.topic, 0) + missing
+    return behind
+
+
+def barrier(intake: Intake | None, units: Units, ends: LogEnds) -> Barrier:
+    """A barrier on `intake`: see `Job.barrier`. Waiting for a topic that it doesn't read is a ValueError."""
+
+    async def wait(*topics: Topic[Any]) -> None:
+        unread = {topic.name for topic in topics}.difference(intake.subscriptions if intake else ())
+        if intake is None or unread:
+            raise ValueError(f"souk.{units.service} doesn't read {', '.join(sorted(unread))}")
+        targets = await ends.of(topics)
+        async with asyncio.timeout(BARRIER_SECONDS):
+            while True:
+                async with units.begin(read_only=True) as work:
+                    applied = await fence.positions(work, intake.group)
+                if not any(lag(targets, applied).values()):
+                    return
+                await asyncio.sleep(_POLL_SECONDS)
+
+    return wait

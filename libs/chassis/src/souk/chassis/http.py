@@ -1,0 +1,254 @@
+"""HTTP conventions of every service: one unit of work a request, problems, limits, OpenAPI.
+
+A `Routes` router opens the unit of work when an endpoint asks for it and commits before the response
+leaves, so an acknowledged request has its effect; an exception, a refusal included, rolls it back.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import Annotated, Any, NoReturn, cast
+
+from fastapi import APIRouter, Depends, FastAPI, Request, Response, params
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+
+from souk.chassis import auth, idempotency
+from souk.chassis.amount import JsonNumber
+from souk.chassis.database import is_transient
+from souk.chassis.problems import (
+    MEDIA_TYPE,
+    FieldError,
+    ProblemDetails,
+    Refused,
+    invalid,
+    problem_response,
+    unavailable,
+)
+from souk.chassis.requests import Limited, Observed
+from souk.chassis.work import Units, Work
+from souk.contracts.reasons import Reason
+
+_log = logging.getLogger(__name__)
+
+MAX_BODY_BYTES = 1024 * 1024
+_SAFE = {"GET", "HEAD", "OPTIONS"}
+_PROBLEM_RESPONSE: dict[int | str, dict[str, Any]] = {
+    "default": {
+        "description": "Problem (RFC 9457)",
+        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+}
+
+
+@dataclass(slots=True)
+class _Unit:
+    """The request's unit of work: opened by the first who needs it, ended by the route."""
+
+    units: Units
+    read_only: bool
+    stack: AsyncExitStack = field(default_factory=AsyncExitStack)
+    work: Work | None = None
+
+
+async def work_of(request: Request) -> Work:
+    """The unit of work of this request, opened on first use; read-only for GET and HEAD."""
+    unit: _Unit = request.state.unit
+    if unit.work is None:
+        unit.work = await unit.stack.enter_async_context(unit.units.begin(read_only=unit.read_only))
+    return unit.work
+
+
+WorkDep = Annotated[Work, Depends(work_of)]
+
+
+class TransactionalRoute(APIRoute):
+    """Commits the request's unit of work before the response is sent."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        answer = super().get_route_handler()
+        read_only = (self.methods or set()) <= _SAFE
+        public = all(dependency.dependency is not auth.principal for dependency in self.dependencies)
+        takes_json = self.body_field is not None and not isinstance(self.body_field.field_info, params.Form)
+
+        async def transact(request: Request) -> Response:
+            _refuse_nul(request)
+            if takes_json:
+                await _read_json(request)
+            unit = _Unit(request.app.state.units, read_only)
+            request.state.unit = unit
+            async with unit.stack:
+                key = idempotency.key_of(request) if request.method == "POST" else None
+                if key is None:
+                    return await answer(request)
+                caller = "public" if public else str((await auth.authenticate(request)).user_id)
+                return await idempotency.once(
+                    await work_of(request), request, caller, key, lambda: answer(request)
+                )
+
+        return transact
+
+
+class Routes(APIRouter):
+    """A router of one resource, `Routes(prefix="/v1/campaigns", tags=["campaigns"])`.
+
+    Every route needs a valid token unless the router is `public` (web hooks with their own signature,
+    one-click unsubscribe). `post(…, idempotent=True)` requires an Idempotency-Key; other POSTs honour
+    one when it is sent.
+    """
+
+    def __init__(self, *, prefix: str, tags: list[str], public: bool = False) -> None:
+        super().__init__(
+            prefix=prefix,
+            tags=list(tags),
+            route_class=TransactionalRoute,
+            dependencies=[] if public else [Depends(auth.principal)],
+            responses=_PROBLEM_RESPONSE,
+        )
+
+    def post(  # type: ignore[override]
+        self, path: str, *, idempotent: bool = False, **options: Any
+    ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """As FastAPI's, and `idempotent` for a POST that creates something or moves money."""
+        if idempotent:
+            options["dependencies"] = [*options.get("dependencies", ()), Depends(idempotency.required)]
+        return super().post(path, **options)
+
+
+async def _read_json(request: Request) -> None:
+    """Parse the body once, before validation. Raises Refused(unsupported_media_type | malformed_json)."""
+    body = await request.body()
+    if not body:
+        return
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json" and not (
+        media_type.startswith("application/") and media_type.endswith("+json")
+    ):
+        raise Refused(Reason.UNSUPPORTED_MEDIA_TYPE)
+    try:
+        value = json.loads(body, parse_int=JsonNumber, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        where = (
+            f"line {error.lineno}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else None
+        )
+        raise Refused(Reason.MALFORMED_JSON, where) from None
+    if b"\\u0000" in body and (pointer := _pointer_of_nul(value)) is not None:
+        raise Refused(Reason.INVALID, errors=[FieldError(pointer=pointer, detail="no text holds U+0000")])
+    request._json = value
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _pointer_of_nul(value: object, pointer: str = "") -> str | None:
+    """Where a string holds U+0000, which no PostgreSQL text can hold."""
+    if isinstance(value, str):
+        return pointer if "\0" in value else None
+    if isinstance(value, dict):
+        if any("\0" in key for key in value):
+            return pointer
+        pairs = list(value.items())
+    elif isinstance(value, list):
+        pairs = list(enumerate(value))
+    else:
+        return None
+    return next((at for k, v in pairs if (at := _pointer_of_nul(v, f"{pointer}/{k}")) is not None), None)
+
+
+def _refuse_nul(request: Request) -> None:
+    for place, values in (
+        ("path", request.path_params.items()),
+        ("query", request.query_params.multi_items()),
+    ):
+        for name, value in values:
+            if "\0" in str(value):
+                error = FieldError(pointer=f"/{place}/{name}", detail="no text holds U+0000")
+                raise Refused(Reason.INVALID, errors=[error])
+
+
+def application(
+    name: str,
+    *,
+    routers: Sequence[APIRouter],
+    units: Units,
+    verifier: auth.Verifier,
+    permissions_of: auth.PermissionsOf | None = None,
+) -> FastAPI:
+    """The service's API with the conventions applied; OpenAPI at /openapi.json."""
+    app = FastAPI(
+        title=f"souk {name}",
+        version=version("souk-chassis"),
+        docs_url=None,
+        redoc_url=None,
+        telemetry={"tracing": False, "metrics": False, "logs": False, "operation_spans": False},
+        redirect_slashes=False,
+        generate_unique_id_function=_operation_id,
+        middleware=[Middleware(Observed), Middleware(Limited, most=MAX_BODY_BYTES)],
+    )
+    app.state.units = units
+    app.state.verifier = verifier
+    app.state.permissions_of = permissions_of
+    for router in routers:
+        app.include_router(router)
+    app.add_exception_handler(Refused, _refused)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http_error)
+    for error in _PERHAPS_TRANSIENT:
+        app.add_exception_handler(error, _unavailable)
+    describe = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            schemas = describe().setdefault("components", {}).setdefault("schemas", {})
+            problem = ProblemDetails.model_json_schema(ref_template="#/components/schemas/{model}")
+            schemas |= problem.pop("$defs", {})
+            schemas["Problem"] = problem
+        return describe()
+
+    app.openapi = openapi  # type: ignore[method-assign]
+    return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    return "_".join([*(str(tag).replace("-", "_") for tag in route.tags[:1]), route.name])
+
+
+_PERHAPS_TRANSIENT: tuple[type[Exception], ...] = (SQLAlchemyError, OSError)
+"""What the database's absence comes as, before or after SQLAlchemy wraps it."""
+
+_REASONS = {
+    404: Reason.NOT_FOUND,
+    405: Reason.METHOD_NOT_ALLOWED,
+    413: Reason.TOO_LARGE,
+    415: Reason.UNSUPPORTED_MEDIA_TYPE,
+    429: Reason.RATE_LIMITED,
+}
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    return problem_response(request, cast("Refused", error))
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    return problem_response(request, invalid(cast("RequestValidationError", error).errors()))
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    refused = cast("HTTPException", error)
+    reason = _REASONS.get(refused.status_code, Reason.INVALID)
+    return problem_response(request, Refused(reason, headers=refused.headers))
+
+
+async def _unavailable(request: Request, error: Exception) -> Response:
+    """A lost database is the caller's to wait for; every other error is ours, and stays an error."""
+    if not is_transient(error):
+        raise error
+    _log.warning("database away", extra={"error": type(error).__name__, "path": request.url.path})
+    return problem_response(request, unavailable())

@@ -1,0 +1,109 @@
+"""Records that can't be applied: kept with their bytes and error until someone decides."""
+
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import ARRAY, BigInteger, LargeBinary, Text, bindparam, func, select, text
+from sqlalchemy.dialects.postgresql import insert
+
+from souk.chassis import envelope
+from souk.chassis.record import Record
+from souk.chassis.tables import parked
+from souk.chassis.work import LARGEST_PAYLOAD, OutboxRow, Work, shard_of
+
+_LONGEST_ERROR = 2000
+_SUPERSEDE = text(
+    'DELETE FROM parked p USING unnest(:topics, :keys, :offsets) AS t (topic, key, "offset") '
+    'WHERE p."group" = :group AND p.topic = t.topic AND p.key = t.key AND p."offset" < t."offset"'
+).bindparams(
+    bindparam("topics", type_=ARRAY(Text)),
+    bindparam("keys", type_=ARRAY(LargeBinary)),
+    bindparam("offsets", type_=ARRAY(BigInteger)),
+)
+
+
+def explain(error: BaseException) -> str:
+    """An error in a sentence, without the parameters of a statement (they hold personal data)."""
+    original = getattr(error, "orig", None)
+    return f"{type(error).__name__}: {original or error}"[:_LONGEST_ERROR]
+
+
+async def park(work: Work, group: str, record: Record, error: BaseException) -> None:
+    """Keep the record in the database, and a copy of it on `<group>.dlq` (partition 0)."""
+    headers = envelope.pack([(name, value or b"") for name, value in record.headers])
+    why = explain(error)
+    statement = insert(parked).values(
+        group=group,
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        key=record.key,
+        headers=headers,
+        value=record.value,
+        error=why,
+        parked_at=datetime.now(UTC),
+    )
+    await work.execute(
+        statement.on_conflict_do_update(
+            index_elements=[parked.c.group, parked.c.topic, parked.c.partition, parked.c.offset],
+            set_={
+                name: statement.excluded[name] for name in ("key", "headers", "value", "error", "parked_at")
+            }
+            | {"attempts": parked.c.attempts + 1},
+        )
+    )
+    origin = {
+        "souk_group": group,
+        "souk_topic": record.topic,
+        "souk_partition": str(record.partition),
+        "souk_offset": str(record.offset),
+        "souk_error": why.replace("\0", ""),
+    }
+    packed = envelope.pack([(name, value.encode()) for name, value in origin.items()])
+    work.send(
+        OutboxRow(
+            shard=shard_of(0),
+            topic=f"{group}.dlq",
+            partition=0,
+            key=record.key or b"",
+            headers=packed + b"\0" + headers if headers else packed,
+            payload=(record.value or b"")[:LARGEST_PAYLOAD],
+        )
+    )
+
+
+async def supersede(work: Work, group: str, applied: Mapping[tuple[str, bytes], int]) -> int:
+    """Drop what is parked of a key now that a later state of it is applied; how many records.
+
+    applied: the highest offset applied by topic and key.
+    """
+    result = await work.execute(
+        _SUPERSEDE,
+        {
+            "group": group,
+            "topics": [topic for topic, _ in applied],
+            "keys": [key for _, key in applied],
+            "offsets": list(applied.values()),
+        },
+    )
+    return result.rowcount
+
+
+async def counts(work: Work, group: str) -> dict[str, int]:
+    """Parked records by topic."""
+    rows = await work.fetch_all(
+        select(parked.c.topic, func.count().label("records"))
+        .where(parked.c.group == group)
+        .group_by(parked.c.topic)
+    )
+    return {row.topic: row.records for row in rows}
+
+
+def keys_of(records: Collection[Record]) -> dict[tuple[str, bytes], Any]:
+    """The highest offset by topic and key."""
+    return {
+        (record.topic, record.key): record.offset
+        for record in sorted(records, key=lambda each: each.offset)
+        if record.key is not None
+    }

@@ -1,0 +1,118 @@
+"""What a service is told by its environment."""
+
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from pydantic import PositiveInt, SecretStr
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+_NONE = SecretStr("")
+
+KafkaProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaAccess:
+    """Where Kafka is and as whom to speak to it."""
+
+    servers: tuple[str, ...]
+    protocol: KafkaProtocol = "PLAINTEXT"
+    mechanism: str = "SCRAM-SHA-512"
+    ca: Path | None = None
+    user: str = ""
+    password: SecretStr = _NONE
+
+    def client(self) -> dict[str, Any]:
+        """Keyword arguments of every aiokafka client."""
+        access: dict[str, Any] = {
+            "bootstrap_servers": list(self.servers),
+            "security_protocol": self.protocol,
+        }
+        if self.protocol.endswith("SSL"):
+            access["ssl_context"] = ssl.create_default_context(cafile=str(self.ca) if self.ca else None)
+        if self.protocol.startswith("SASL"):
+            access |= {
+                "sasl_mechanism": self.mechanism,
+                "sasl_plain_username": self.user,
+                "sasl_plain_password": self.password.get_secret_value(),
+            }
+        return access
+
+    def admin(self) -> dict[str, str | int | float | bool]:
+        """Configuration of confluent_kafka.admin.AdminClient."""
+        access: dict[str, str | int | float | bool] = {
+            "bootstrap.servers": ",".join(self.servers),
+            "security.protocol": self.protocol,
+            "socket.timeout.ms": 5_000,
+            "log_level": 2,
+        }
+        if self.ca:
+            access["ssl.ca.location"] = str(self.ca)
+        if self.protocol.startswith("SASL"):
+            access |= {
+                "sasl.mechanisms": self.mechanism,
+                "sasl.username": self.user,
+                "sasl.password": self.password.get_secret_value(),
+            }
+        return access
+
+
+class ServiceSettings(BaseSettings):
+    """Settings of one service; a service's own are a subclass that sets `service`.
+
+    A field `x` is read from SOUK_<SERVICE>_X, else from SOUK_X: what is one service's alone
+    (database, principal, address) and what is the suite's (Kafka, clock) need no other rule.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="SOUK_", extra="ignore", frozen=True)
+
+    service: ClassVar[str]
+
+    kafka: str
+    kafka_protocol: KafkaProtocol = "PLAINTEXT"
+    kafka_mechanism: str = "SCRAM-SHA-512"
+    kafka_ca: Path | None = None
+    kafka_user: str = ""
+    kafka_password: SecretStr = SecretStr("")
+    database: SecretStr
+    redis: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
+    listen: str = "127.0.0.1:0"
+    oidc_issuer: str = "urn:souk:issuer"
+    oidc_audience: str = "souk"
+    oidc_jwks: str = ""
+    clock: str = "system"
+    otlp: str = ""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    public_url: str = "http://127.0.0.1:8080"
+    park_run: PositiveInt = 20
+    """Records parked in a row at which the breaker stops a partition. Raise it for a while to let a
+    run of records that nobody will ever read be parked."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        own = EnvSettingsSource(settings_cls, env_prefix=f"SOUK_{cls.service.upper()}_")
+        return (init_settings, own, env_settings)
+
+    @property
+    def group(self) -> str:
+        """The consumer group of the service's one intake."""
+        return f"souk.{self.service}"
+
+    def kafka_access(self) -> KafkaAccess:
+        return KafkaAccess(
+            servers=tuple(self.kafka.split(",")),
+            protocol=self.kafka_protocol,
+            mechanism=self.kafka_mechanism,
+            ca=self.kafka_ca,
+            user=self.kafka_user,
+            password=self.kafka_password,
+        )

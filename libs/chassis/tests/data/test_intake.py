@@ -1,0 +1,273 @@
+"""Every record is applied once, whatever happens to workers, groups and topics."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from confluent_kafka import TopicPartition as AdminPartition
+from confluent_kafka.admin import AdminClient
+from sqlalchemy import text
+
+from souk.chassis import fence
+from souk.chassis.work import Work
+from souk.local import provision
+
+from .conftest import House, eventually, record, running, thing
+
+
+async def _next_offset(house: House) -> int:
+    rows = await house.query("SELECT coalesce(sum(next_offset), 0) FROM consumer_offset")
+    return int(rows[0][0])
+
+
+def _has(house: House, count: int) -> Any:
+    async def enough() -> bool:
+        return len(await house.applied()) >= count
+
+    return enough
+
+
+async def test_states_come_in_partition_and_offset_order_topic_by_topic_and_never_merged(
+    house: House,
+) -> None:
+    calls: list[tuple[str, list[str]]] = []
+    one = thing(name="1")
+    twice = thing(2, name="2", id=one.id)
+    other = house.others.state(**thing(name="o").model_dump())
+
+    async def things(_: Work, states: Sequence[Any]) -> None:
+        calls.append(("things", [state.name for state in states]))
+
+    async def others(_: Work, states: Sequence[Any]) -> None:
+        calls.append(("others", [state.name for state in states]))
+
+    intake = house.intake(things)
+    intake.reads(house.others)(others)
+    await house.publish(other, one, twice, thing(partition=1, name="0"))
+    async with running(house.relay().run()):
+        pulse = house.pulse(house.campaign, None)
+        await eventually(lambda: _quiet(pulse))
+        async with running(house.runner(intake).run()):
+            await eventually(lambda: _is(calls, 2))
+
+    assert calls == [("things", ["0", "1", "2"]), ("others", ["o"])]
+
+
+async def _is(calls: list[Any], count: int) -> bool:
+    return len(calls) >= count
+
+
+async def _quiet(pulse: Any) -> bool:
+    reading = await pulse.read()
+    return bool(reading.outbox == 0 and reading.lag == 0)
+
+
+async def test_workers_that_come_and_go_apply_everything_once(house: House) -> None:
+    total = 1200
+    intake = house.intake()
+
+    async def feed() -> None:
+        for start in range(0, total, 40):
+            await house.publish(*(thing(partition=n % 12, name=f"{n}") for n in range(start, start + 40)))
+            await asyncio.sleep(0.02)
+
+    async with running(house.relay().run(), house.runner(intake).run()):
+        feeding = asyncio.create_task(feed())
+        for _ in range(2):
+            async with running(house.runner(intake, house.connect("billing")).run()):
+                await asyncio.sleep(0.7)
+        await feeding
+        await eventually(_has(house, total), within=30)
+
+    assert sorted(map(int, await house.applied())) == list(range(total))
+
+
+async def test_two_workers_share_the_partitions(house: House) -> None:
+    intake = house.intake()
+    first, second = house.connect("billing"), house.connect("billing")
+    runners = [house.runner(intake, first), house.runner(intake, second)]
+
+    async with running(*(each.run() for each in runners)):
+
+        async def shared() -> bool:
+            held = [each._reading._assignment() if each._reading else set() for each in runners]
+            return all(held) and len(held[0] | held[1]) == 12 and all(not each.ready() for each in runners)
+
+        await eventually(shared)
+
+
+async def test_records_below_the_databases_offset_are_not_applied(house: House) -> None:
+    intake = house.intake()
+    await house.publish(*(thing(name=str(n)) for n in range(10)))
+    async with running(house.relay().run(), house.runner(intake).run()):
+        await eventually(_has(house, 10))
+    async with house.billing.begin() as work:
+        await work.execute(text("UPDATE consumer_offset SET next_offset = 7 WHERE partition = 3"))
+
+    async with running(house.runner(intake).run()):
+        await eventually(_has(house, 13))
+
+    assert (await house.applied())[10:] == ["7", "8", "9"]
+
+
+async def test_a_zombie_changes_nothing_twice(house: House) -> None:
+    from souk.chassis import applying
+
+    intake = house.intake()
+    await house.publish(*(thing(name=str(n)) for n in range(5)))
+    async with running(house.relay().run(), house.runner(intake).run()):
+        await eventually(_has(house, 5))
+    async with house.billing.begin() as work:
+        stored = await fence.positions(work, intake.group)
+    records = await house.on_log(house.things)
+    stale = {
+        TopicPartition(house.things.name, 3): fence.Position(
+            stored[TopicPartition(house.things.name, 3)].topic_id, 0
+        )
+    }
+
+    outcome = await applying.apply(house.billing, intake, records, stale, breakers={}, park_run=20)
+
+    assert outcome.positions[TopicPartition(house.things.name, 3)].next_offset == 5
+    assert len(await house.applied()) == 5
+
+
+async def test_positions_set_back_under_a_worker_are_taken_up_anew(house: House) -> None:
+    intake = house.intake()
+    async with running(house.relay().run(), house.runner(intake).run()):
+        await house.publish(*(thing(name=str(n)) for n in range(5)))
+        await eventually(_has(house, 5))
+        async with house.billing.begin() as work:
+            await work.execute(text("UPDATE consumer_offset SET next_offset = 3 WHERE partition = 3"))
+        await house.publish(thing(name="5"))
+        await eventually(_has(house, 8))
+
+    assert (await house.applied())[5:] == ["3", "4", "5"]
+
+
+async def test_offsets_moved_by_hand_in_kafka_mean_nothing(house: House) -> None:
+    intake = house.intake()
+    await house.publish(*(thing(name=str(n)) for n in range(6)))
+    async with running(house.relay().run(), house.runner(intake).run()):
+        await eventually(_has(house, 6))
+    for moved_to in (0, 100):
+        consumer = AIOKafkaConsumer(
+            **house.kafka["billing"].client(), group_id=intake.group, enable_auto_commit=False
+        )
+        await consumer.start()
+        consumer.assign([TopicPartition(house.things.name, 3)])
+        await consumer.commit({TopicPartition(house.things.name, 3): moved_to})
+        await consumer.stop()
+
+        await house.publish(thing(name=f"after {moved_to}"))
+        async with running(house.relay().run(), house.runner(intake).run()):
+            await eventually(_has(house, 7 if moved_to == 0 else 8))
+
+    assert (await house.applied())[6:] == ["after 0", "after 100"]
+
+
+async def test_a_topic_made_anew_is_read_from_its_beginning(house: House) -> None:
+    intake = house.intake()
+    await house.publish(*(thing(name=f"old {n}") for n in range(3)))
+    async with running(house.relay().run(), house.runner(intake).run()):
+        await eventually(_has(house, 3))
+
+    provision.drop(house.admin, [house.things.name])
+    await _provision(house)
+    await house.publish(*(thing(name=f"new {n}") for n in range(5)))
+    async with running(house.relay().run(), house.runner(intake).run()):
+        await eventually(_has(house, 8), within=30)
+
+    assert (await house.applied())[3:] == [f"new {n}" for n in range(5)]
+
+
+async def test_a_topic_made_anew_under_a_running_worker_is_read_from_its_beginning(house: House) -> None:
+    intake = house.intake()
+    async with running(house.relay().run(), house.runner(intake).run()):
+        await house.publish(*(thing(name=f"old {n}") for n in range(3)))
+        await eventually(_has(house, 3))
+        provision.drop(house.admin, [house.things.name])
+        await _provision(house)
+        await house.publish(*(thing(name=f"new {n}") for n in range(5)))
+        await eventually(lambda: _all_new(house), within=40)
+
+
+async def _all_new(house: House) -> bool:
+    return {f"new {n}" for n in range(5)} <= set(await house.applied())
+
+
+async def _provision(house: House) -> None:
+    """The deletion of the old topic takes a moment to be true everywhere."""
+
+    async def made() -> bool:
+        try:
+            await asyncio.to_thread(provision.provision, house.admin, [provision.plan(house.things)])
+        except Exception:  # noqa: BLE001  whatever says that it isn't so far yet
+            return False
+        return True
+
+    await eventually(made)
+
+
+async def test_a_log_cut_off_behind_the_position_is_read_from_its_beginning(house: House) -> None:
+    intake = house.intake()
+    await house.publish(thing(name="a"), thing(name="b"))
+    async with running(house.relay().run(), house.runner(intake).run()):
+        await eventually(_has(house, 2))
+    async with house.billing.begin() as work:
+        await work.execute(text("UPDATE consumer_offset SET next_offset = 50 WHERE partition = 3"))
+
+    async with running(house.runner(intake).run()):
+        await eventually(_has(house, 4))
+
+    assert (await house.applied())[2:] == ["a", "b"]
+
+
+async def test_records_that_retention_took_are_passed_over(house: House) -> None:
+    intake = house.intake(record, house.others)
+    await house.publish(*(house.others.state(**thing(name=str(n)).model_dump()) for n in range(4)))
+    async with running(house.relay().run()):
+        await eventually(lambda: _quiet(house.pulse(house.campaign, None)))
+    admin = AdminClient(house.admin)
+    for future in admin.delete_records([AdminPartition(house.others.name, 3, 2)]).values():
+        future.result(10)
+
+    async with running(house.runner(intake).run()):
+        await eventually(_has(house, 2))
+
+    assert await house.applied() == ["2", "3"]
+
+
+async def test_a_transient_error_is_tried_again_and_nothing_is_parked(house: House) -> None:
+    failures = iter([True, True])
+
+    async def flaky(work: Work, states: Sequence[Any]) -> None:
+        if next(failures, False):
+            raise ConnectionResetError("gone for a moment")
+        await record(work, states)
+
+    intake = house.intake(flaky)
+    await house.publish(*(thing(name=str(n)) for n in range(3)))
+    async with running(house.relay().run(), house.runner(intake).run()):
+        await eventually(_has(house, 3))
+
+    assert await house.applied() == ["0", "1", "2"]
+    assert await house.query("SELECT count(*) FROM parked") == [(0,)]
+
+
+async def test_the_batch_in_flight_is_finished_when_the_worker_is_told_to_stop(house: House) -> None:
+    begun = asyncio.Event()
+
+    async def slow(work: Work, states: Sequence[Any]) -> None:
+        begun.set()
+        await asyncio.sleep(0.5)
+        await record(work, states)
+
+    intake = house.intake(slow)
+    await house.publish(thing(name="a"))
+    async with running(house.relay().run(), house.runner(intake).run()):
+        await asyncio.wait_for(begun.wait(), 15)
+
+    assert await house.applied() == ["a"]
+    assert await _next_offset(house) == 1

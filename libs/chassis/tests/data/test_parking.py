@@ -1,0 +1,199 @@
+"""A record that can't be applied is set aside and the partition goes on; too many of them stop it."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+from uuid import uuid4
+
+from souk.chassis import deadletter
+from souk.chassis.breaker import Breaker
+from souk.chassis.work import Work
+
+from .conftest import House, eventually, record, running, thing
+
+
+def _dump(house: House, name: str, id: Any = None) -> tuple[int, bytes, bytes]:  # noqa: A002
+    state = thing(name=name, id=id)
+    return 3, house.things.key(state), house.things.dump(state)
+
+
+async def test_a_poison_record_is_parked_and_the_partition_goes_on(house: House) -> None:
+    intake = house.intake()
+    await house.produce(
+        _dump(house, "a"), (3, b"k", b"no json"), (3, b"k", None), _dump(house, "bad"), _dump(house, "z")
+    )
+
+    async with running(house.runner(intake).run()):
+        await eventually(lambda: _applied(house, ["a", "z"]))
+        parked = await deadletter.list_parked(house.billing)
+        pulse = await house.pulse(house.billing, intake).read()
+
+    assert [(each.topic, each.partition, each.offset) for each in parked] == [
+        (house.things.name, 3, offset) for offset in (1, 2, 3)
+    ]
+    assert parked[0].error.startswith("UnreadableError")
+    assert parked[2].error == "LookupError: no bad"
+    assert (pulse.parked, pulse.lag) == (3, 0)
+
+
+async def test_a_copy_of_a_parked_record_goes_to_the_dead_letter_topic(house: House) -> None:
+    unique = uuid4().hex.encode()
+    await house.produce((3, unique, b"no json"), headers=[("x", b"1"), ("y", None), ("z", b"\xff")])
+
+    async with running(house.runner(house.intake()).run()):
+        await eventually(lambda: deadletter.list_parked(house.billing))
+    from souk.chassis.relay import Relay
+
+    async with running(Relay(house.billing, house.kafka["billing"]).run()):
+
+        async def copied() -> list[Any]:
+            return [
+                each for each in await house.on_log("souk.billing.dlq", partitions=1) if each.key == unique
+            ]
+
+        (dead,) = await eventually(copied)
+
+    headers = dict(dead.headers)
+    assert dead.value == b"no json"
+    assert headers["souk_topic"] == house.things.name.encode()
+    assert (headers["souk_partition"], headers["souk_offset"], headers["x"], headers["z"]) == (
+        b"3",
+        b"0",
+        b"1",
+        b"\xff",
+    )
+    (parked,) = await deadletter.list_parked(house.billing)
+    shown = await deadletter.show(house.billing, parked.id)
+    assert shown is not None
+    assert shown.value == "no json"
+
+
+async def test_the_next_valid_state_of_a_key_supersedes_what_is_parked_of_it(house: House) -> None:
+    key, other = uuid4(), uuid4()
+    intake = house.intake()
+    async with running(house.runner(intake).run()):
+        await house.produce(_dump(house, "bad", key), _dump(house, "bad", other))
+        await eventually(lambda: _parked(house, 2))
+        await house.produce(_dump(house, "good", key))
+        await eventually(lambda: _applied(house, ["good"]))
+
+    assert [each.key for each in await deadletter.list_parked(house.billing)] == [str(other)]
+
+
+async def test_parked_records_are_tried_again_in_order_and_those_that_fail_stay(house: House) -> None:
+    mended = False
+
+    async def handler(work: Work, states: Sequence[Any]) -> None:
+        if mended:
+            for state in states:
+                if state.name == "bad 1":
+                    raise LookupError("still bad")
+            return
+        await record(work, states)
+
+    intake = house.intake(handler)
+    await house.produce(*(_dump(house, f"bad {n}") for n in range(5)))
+    async with running(house.runner(intake).run()):
+        await eventually(lambda: _parked(house, 5))
+
+    mended = True
+    first = await deadletter.retry(house.billing, intake, limit=3)
+    second = await deadletter.retry(house.billing, intake, limit=3, after=first.last or 0)
+    third = await deadletter.retry(house.billing, intake, limit=3, after=second.last or 0)
+
+    assert (first.applied, first.failed) == (2, 1)
+    assert (second.applied, second.failed) == (2, 0)
+    assert third.last is None
+    (left,) = await deadletter.list_parked(house.billing)
+    assert (left.error, left.attempts) == ("LookupError: still bad", 2)
+    assert await deadletter.drop(house.billing, [left.id]) == 1
+    assert await deadletter.list_parked(house.billing) == []
+
+
+async def test_a_bad_deployment_stops_the_partition_instead_of_parking_the_world(house: House) -> None:
+    intake = house.intake()
+    other = thing(partition=5, name="fine")
+    await house.produce(
+        *(_dump(house, f"bad {n}") for n in range(40)),
+        (5, house.things.key(other), house.things.dump(other)),
+    )
+    runner = house.runner(intake, park_run=5)
+
+    async with running(runner.run()):
+        await eventually(lambda: _parked(house, 5))
+        await eventually(lambda: _applied(house, ["fine"]))
+
+        async def stopped() -> bool:
+            return "can't be applied" in (runner.ready() or "")
+
+        await eventually(stopped)
+        rows = await house.query("SELECT next_offset FROM consumer_offset WHERE partition = 3")
+
+    assert rows == [(5,)]
+    assert len(await deadletter.list_parked(house.billing)) == 5
+
+
+async def test_a_stopped_partition_goes_on_once_its_records_can_be_applied(
+    house: House, monkeypatch: Any
+) -> None:
+    from souk.chassis import breaker
+
+    monkeypatch.setattr(breaker, "_FIRST_PAUSE", 0.3)
+    broken = True
+
+    async def handler(work: Work, states: Sequence[Any]) -> None:
+        if broken:
+            raise LookupError("bad deployment")
+        await record(work, states)
+
+    intake = house.intake(handler)
+    await house.produce(*(_dump(house, f"{n}") for n in range(10)))
+    runner = house.runner(intake, park_run=3)
+    async with running(runner.run()):
+        await eventually(lambda: _parked(house, 3))
+        await asyncio.sleep(0.7)
+        still = len(await deadletter.list_parked(house.billing))
+        broken = False
+        await eventually(lambda: _applied(house, [f"{n}" for n in range(3, 10)]))
+        await eventually(lambda: _is_ready(runner))
+
+    assert still == 3
+
+
+async def _is_ready(runner: Any) -> bool:
+    return runner.ready() is None
+
+
+def test_a_run_of_parked_records_opens_the_breaker() -> None:
+    breaker = Breaker(limit=3)
+    for _ in range(3):
+        assert not breaker.refuses()
+        breaker = breaker.parked()
+
+    assert breaker.refuses()
+    assert not breaker.applied().refuses()
+
+
+def test_a_ratio_of_parked_records_opens_the_breaker() -> None:
+    breaker = Breaker(limit=3)
+    for _ in range(4):
+        breaker = breaker.parked().parked().applied()
+
+    assert breaker.refuses()
+
+
+def test_each_pause_is_longer_and_one_good_record_ends_it() -> None:
+    breaker = Breaker(limit=1).parked().stopped()
+
+    assert breaker.pause == 30
+    assert breaker.stopped().pause == 60
+    assert breaker.refuses()
+    assert breaker.applied() == Breaker(limit=1)
+
+
+async def _applied(house: House, names: list[str]) -> bool:
+    return await house.applied() == names
+
+
+async def _parked(house: House, count: int) -> bool:
+    return len(await deadletter.list_parked(house.billing)) == count

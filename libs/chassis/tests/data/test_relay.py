@@ -1,0 +1,160 @@
+"""The outbox reaches Kafka whole and in order, whatever happens to the relay."""
+
+import asyncio
+from uuid import uuid4
+
+from sqlalchemy import text
+
+from souk.chassis import relay as relay_module
+from souk.chassis.envelope import TRACEPARENT
+
+from .conftest import START, House, eventually, running, thing
+
+
+async def _outbox_is_empty(house: House) -> bool:
+    return (await house.query("SELECT count(*) FROM outbox", house.campaign)) == [(0,)]
+
+
+async def test_a_record_carries_its_state_in_a_cloudevents_envelope(house: House) -> None:
+    state = thing(name="a", partition=7)
+
+    await house.publish(state)
+    async with running(house.relay().run()):
+        await eventually(lambda: _outbox_is_empty(house))
+    (record,) = await house.on_log(house.things)
+
+    headers = dict(record.headers)
+    assert (record.partition, record.key) == (7, str(state.id).encode())
+    assert house.things.parse(record.value) == state
+    assert headers["ce_specversion"] == b"1.0"
+    assert headers["ce_type"] == b"thing.made"
+    assert headers["ce_source"] == b"/souk/campaign"
+    assert headers["ce_subject"] == str(state.id).encode()
+    assert headers["ce_time"] == START.isoformat(timespec="microseconds").replace("+00:00", "Z").encode()
+    assert headers["ce_dataschema"] == house.things.schema_id.encode()
+    assert headers["content-type"] == b"application/json"
+    assert len(headers["ce_id"]) == 36
+    assert TRACEPARENT not in headers
+
+
+async def test_what_is_rolled_back_is_never_sent(house: House) -> None:
+    try:
+        async with house.campaign.begin() as work:
+            work.publish("thing.made", thing(name="undone"))
+            raise LookupError
+    except LookupError:
+        pass
+    async with house.campaign.begin() as work:
+        try:
+            async with work.savepoint():
+                work.publish("thing.made", thing(name="undone in part"))
+                raise LookupError
+        except LookupError:
+            pass
+        work.publish("thing.made", thing(name="kept"))
+
+    async with running(house.relay().run()):
+        await eventually(lambda: _outbox_is_empty(house))
+
+    assert [house.things.parse(each.value).name for each in await house.on_log(house.things)] == ["kept"]
+
+
+async def test_a_unit_that_commits_late_is_not_lost(house: House) -> None:
+    late = thing(name="late")
+    insert = text(
+        "INSERT INTO outbox (shard, topic, partition, key, headers, payload) "
+        "VALUES (1, :topic, 3, :key, '', :value)"
+    )
+    row = {"topic": house.things.name, "key": house.things.key(late), "value": house.things.dump(late)}
+
+    async with running(house.relay().run()):
+        async with house.campaign.begin() as work:
+            await work.execute(insert, row)
+            await house.publish(*(thing(name=f"early {n}") for n in range(50)))
+            await eventually(lambda: _outbox_is_empty(house))
+        await eventually(lambda: _outbox_is_empty(house))
+
+    names = [house.things.parse(each.value).name for each in await house.on_log(house.things)]
+    assert names == [*(f"early {n}" for n in range(50)), "late"]
+
+
+async def test_two_relays_share_the_shards_and_keep_the_order_of_every_key(house: House) -> None:
+    keys = [(uuid4(), partition) for partition in range(12)]
+    second = relay_module.Relay(house.connect("campaign"), house.kafka["campaign"])
+    first = house.relay()
+
+    versions = 0
+
+    async with running(first.run(), second.run()):
+
+        async def both_worked() -> bool:
+            nonlocal versions
+            versions += 1
+            await house.publish(*(thing(versions, partition, id=key) for key, partition in keys))
+            return min(first.sent, second.sent) > 300
+
+        await eventually(both_worked)
+        await eventually(lambda: _outbox_is_empty(house))
+
+    by_key: dict[bytes, list[int]] = {}
+    for each in await house.on_log(house.things):
+        by_key.setdefault(each.key, []).append(house.things.parse(each.value).version)
+    assert len(by_key) == 12
+    assert all(found == list(range(1, versions + 1)) for found in by_key.values())
+
+
+async def test_a_relay_whose_connection_is_ended_sends_again_and_never_out_of_order(house: House) -> None:
+    key = uuid4()
+    await house.publish(*(thing(version, id=key) for version in range(1, 3001)))
+    relays = [house.relay(), relay_module.Relay(house.connect("campaign"), house.kafka["campaign"])]
+
+    async with running(*(each.run() for each in relays)):
+        for _ in range(3):
+            await asyncio.sleep(0.15)
+            await house.query(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE application_name = 'souk-campaign relay' AND datname = current_database()",
+                house.campaign,
+            )
+        await eventually(lambda: _outbox_is_empty(house), within=30)
+
+    versions = [house.things.parse(each.value).version for each in await house.on_log(house.things)]
+    firsts = list(dict.fromkeys(versions))
+    assert firsts == list(range(1, 3001))
+    assert versions[-1] == 3000
+
+
+async def test_a_batch_acknowledged_but_not_deleted_is_only_sent_twice(house: House) -> None:
+    await house.publish(thing(1), thing(1))
+    async with house.campaign.begin() as work:
+        await work.execute(
+            text(
+                "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
+                "$$ BEGIN RAISE EXCEPTION 'no'; END $$"
+            )
+        )
+        await work.execute(text("CREATE TRIGGER refuse BEFORE DELETE ON outbox EXECUTE FUNCTION refuse()"))
+
+    async with running(house.relay().run()):
+
+        async def sent_again() -> bool:
+            return len(await house.on_log(house.things)) > 2
+
+        await eventually(sent_again)
+        async with house.campaign.begin() as work:
+            await work.execute(text("DROP TRIGGER refuse ON outbox"))
+        await eventually(lambda: _outbox_is_empty(house))
+
+    records = await house.on_log(house.things)
+    assert len(records) > 2
+    assert len({each.key for each in records}) == 2
+
+
+async def test_headers_survive_the_outbox() -> None:
+    from souk.chassis import envelope
+
+    headers = [("a", b"1"), ("b", b""), ("c", "ü".encode())]
+
+    assert envelope.unpack(envelope.pack(headers)) == headers
+    assert envelope.unpack(envelope.pack([])) == []
+    assert envelope.unpack(envelope.pack([("x", b"a\0b"), *headers])) == headers

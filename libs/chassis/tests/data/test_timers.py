@@ -1,0 +1,234 @@
+"""Due work is done once, by the suite's clock, in order."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from souk.chassis import ends
+from souk.chassis.clock import ManualClock, set_manual
+from souk.chassis.ends import LogEnds
+from souk.chassis.timer_runner import TimerRunner
+from souk.chassis.timers import Job, LostError, Timer, Timers
+from souk.chassis.work import Units, Work
+
+from .conftest import START, House, eventually, running, thing
+
+HOUR = timedelta(hours=1)
+
+
+async def _no_barrier(*_: Any) -> None:
+    return None
+
+
+def _runner(timers: Timers, units: Units) -> TimerRunner:
+    return TimerRunner(timers, units, _no_barrier)
+
+
+async def _note(work: Work, name: str) -> None:
+    await work.execute(text("INSERT INTO applied (name) VALUES (:name)"), {"name": name})
+
+
+async def _schedule(house: House, *entries: tuple[str, str, Any]) -> None:
+    async with house.billing.begin() as work:
+        for kind, subject, due_at in entries:
+            work.schedule(kind, subject, due_at, note=subject)
+
+
+async def _nothing_due(house: House) -> bool:
+    reading = await house.pulse(house.billing, None).read()
+    return reading.due == 0
+
+
+async def test_a_timer_fires_when_the_clock_reaches_it_and_is_gone(desk: House) -> None:
+    timers = Timers()
+
+    @timers.on("k")
+    async def fire(work: Work, timer: Timer) -> None:
+        await _note(work, f"{timer.subject} {timer.data['note']} {timer.due_at == work.now}")
+
+    await _schedule(desk, ("k", "a", START + HOUR))
+    async with running(_runner(timers, desk.billing).run()):
+        before = await desk.pulse(desk.billing, None).read()
+        set_manual(desk.clock, START + HOUR)
+        await eventually(lambda: _nothing_due(desk))
+
+    assert (before.due, before.next_due) == (0, START + HOUR)
+    assert await desk.applied() == ["a a True"]
+    assert await desk.query("SELECT count(*) FROM timer") == [(0,)]
+
+
+async def test_due_timers_of_a_kind_fire_in_order_and_once_under_two_workers(desk: House) -> None:
+    timers = Timers()
+
+    @timers.on("k")
+    async def fire(work: Work, timer: Timer) -> None:
+        await _note(work, timer.subject)
+
+    entries = [("k", f"{n:03}", START + HOUR - timedelta(minutes=n % 7)) for n in range(60)]
+    await _schedule(desk, *entries)
+    set_manual(desk.clock, START + HOUR)
+    async with running(_runner(timers, desk.billing).run()):
+        await eventually(lambda: _nothing_due(desk))
+    alone = await desk.applied()
+    await _schedule(desk, *entries)
+    async with running(*(_runner(timers, desk.connect("billing")).run() for _ in range(2))):
+        await eventually(lambda: _nothing_due(desk))
+    together = (await desk.applied())[60:]
+
+    assert alone == [subject for _, subject, _ in sorted(entries, key=lambda each: (each[2], each[1]))]
+    assert sorted(together) == sorted(alone)
+
+
+async def test_a_handler_that_reschedules_keeps_its_timer(desk: House) -> None:
+    timers = Timers()
+
+    @timers.on("daily")
+    async def fire(work: Work, timer: Timer) -> None:
+        await _note(work, timer.due_at.isoformat())
+        work.schedule("daily", timer.subject, timer.due_at + 24 * HOUR)
+
+    await _schedule(desk, ("daily", "a", START))
+    async with running(_runner(timers, desk.billing).run()):
+        await eventually(lambda: _nothing_due(desk))
+        set_manual(desk.clock, START + 24 * HOUR)
+        await eventually(lambda: _nothing_due(desk))
+
+    assert await desk.applied() == [START.isoformat(), (START + 24 * HOUR).isoformat()]
+
+
+async def test_a_failing_timer_is_due_until_it_succeeds_and_lets_others_pass(desk: House) -> None:
+    timers = Timers()
+    failures = iter([True, True])
+
+    @timers.on("k")
+    async def fire(work: Work, timer: Timer) -> None:
+        await _note(work, f"{timer.subject} {timer.attempts}")
+        if timer.subject == "a" and next(failures, False):
+            raise LookupError("not yet")
+
+    await _schedule(desk, ("k", "a", START), ("k", "b", START))
+    async with running(_runner(timers, desk.billing).run()):
+        await eventually(lambda: _nothing_due(desk))
+
+    assert await desk.applied() == ["b 0", "a 2"]
+
+
+async def test_a_cancelled_timer_does_not_fire(desk: House) -> None:
+    await _schedule(desk, ("k", "a", START))
+
+    async with desk.billing.begin() as work:
+        work.cancel("k", "a")
+
+    assert await desk.query("SELECT count(*) FROM timer") == [(0,)]
+
+
+async def test_a_job_killed_in_the_middle_runs_again_from_its_start(desk: House) -> None:
+    timers = Timers()
+    begun = asyncio.Event()
+    hang = True
+
+    @timers.job("poll")
+    async def poll(job: Job) -> None:
+        async with job.units.begin() as work:
+            await _note(work, "begun")
+        begun.set()
+        if hang:
+            await asyncio.Event().wait()
+        async with job.units.begin() as work:
+            await _note(work, "done")
+            await job.done(work, again_at=job.timer.due_at + HOUR)
+
+    await _schedule(desk, ("poll", "a", START))
+    runner = asyncio.create_task(_runner(timers, desk.connect("billing")).run())
+    await asyncio.wait_for(begun.wait(), 10)
+    from souk.chassis import timer_runner
+
+    original, timer_runner._DRAIN_SECONDS = timer_runner._DRAIN_SECONDS, 0.1
+    runner.cancel()
+    await asyncio.gather(runner, return_exceptions=True)
+    timer_runner._DRAIN_SECONDS = original
+    assert not await _nothing_due(desk)
+
+    hang = False
+    async with running(_runner(timers, desk.billing).run()):
+        await eventually(lambda: _nothing_due(desk))
+
+    assert await desk.applied() == ["begun", "begun", "done"]
+    assert await desk.query("SELECT due_at FROM timer") == [(START + HOUR,)]
+
+
+async def test_a_job_runs_in_one_worker_at_a_time(desk: House) -> None:
+    timers = Timers()
+    running_now, most = 0, 0
+
+    @timers.job("poll")
+    async def poll(job: Job) -> None:
+        nonlocal running_now, most
+        running_now += 1
+        most = max(most, running_now)
+        await asyncio.sleep(0.3)
+        running_now -= 1
+        async with job.units.begin() as work:
+            await _note(work, "ran")
+            await job.done(work)
+
+    await _schedule(desk, ("poll", "a", START))
+    async with running(*(_runner(timers, desk.connect("billing")).run() for _ in range(2))):
+        await eventually(lambda: _nothing_due(desk))
+
+    assert most == 1
+    assert await desk.applied() == ["ran"]
+
+
+async def test_a_job_that_was_ended_elsewhere_ends_without_effect(house: House) -> None:
+    await _schedule(house, ("poll", "a", START))
+    job = Job(house.billing, Timer("poll", "a", START - HOUR, {}, 0), _no_barrier)
+
+    async def end() -> None:
+        async with house.billing.begin() as work:
+            await _note(work, "too late")
+            await job.done(work)
+
+    with pytest.raises(LostError):
+        await end()
+
+    assert await house.applied() == []
+
+
+async def test_a_barrier_waits_until_the_intake_has_come_to_the_topics_end(house: House) -> None:
+    intake = house.intake()
+    log_ends = LogEnds(house.kafka["billing"])
+    wait = ends.barrier(intake, house.billing, log_ends)
+    await house.publish(*(thing(partition=n % 12) for n in range(100)))
+    async with running(house.relay().run()):
+        await eventually(lambda: _sent(house))
+    waiting = asyncio.create_task(wait(house.things))
+    await asyncio.sleep(0.2)
+    assert not waiting.done()
+
+    async with running(house.runner(intake).run()):
+        await asyncio.wait_for(waiting, 15)
+        assert len(await house.applied()) == 100
+
+    with pytest.raises(ValueError, match="doesn't read"):
+        await wait(house.others)
+    await log_ends.close()
+
+
+async def _sent(house: House) -> bool:
+    return (await house.pulse(house.campaign, None).read()).outbox == 0
+
+
+def test_the_clock_moves_only_forward(tmp_path: Any) -> None:
+    path = tmp_path / "clock"
+    set_manual(path, START)
+    clock = ManualClock(path)
+
+    set_manual(path, START + HOUR)
+    with pytest.raises(ValueError, match="forward"):
+        set_manual(path, START)
+
+    assert clock.now() == START + HOUR

@@ -1,0 +1,104 @@
+"""A POST that is sent again has its effect once."""
+
+import asyncio
+from uuid import UUID
+
+from sqlalchemy import func, select, text
+
+from souk.chassis import idempotency
+from souk.chassis.tables import idempotency_key
+
+KEYS = select(func.count()).select_from(idempotency_key)
+
+
+async def test_key_is_required_where_something_is_created(api):
+    answer = await api.post({"name": "a"})
+
+    assert (answer.status_code, answer.json()["reason"]) == (400, "idempotency_key_required")
+
+
+async def test_same_request_replays_status_headers_and_body(api):
+    first = await api.post({"name": "a", "amount": "12.345678"}, "k1")
+    again = await api.post({"name": "a", "amount": "12.345678"}, '"k1"')
+
+    assert first.json()["amount"] == "12.345678"
+    assert (again.status_code, again.content) == (201, first.content)
+    for header in ("location", "etag", "content-type"):
+        assert again.headers[header] == first.headers[header]
+    assert again.headers["idempotency-replayed"] == "true"
+    assert "idempotency-replayed" not in first.headers
+    assert await api.names() == ["a"]
+
+
+async def test_other_request_with_the_same_key_is_refused(api):
+    await api.post({"name": "a"}, "k1")
+
+    other = await api.post({"name": "b"}, "k1")
+
+    assert (other.status_code, other.json()["reason"]) == (422, "idempotency_key_reused")
+    assert await api.names() == ["a"]
+
+
+async def test_concurrent_requests_with_one_key_have_one_effect(api):
+    answers = await asyncio.gather(*(api.post({"name": "slow"}, "k1") for _ in range(4)))
+
+    assert [answer.status_code for answer in answers] == [201] * 4
+    assert len({answer.content for answer in answers}) == 1
+    assert sorted("idempotency-replayed" in answer.headers for answer in answers) == [False, True, True, True]
+    assert await api.names() == ["slow"]
+
+
+async def test_refusal_is_not_stored_so_a_retry_may_succeed(api):
+    refused = await api.post({"name": "taken"}, "k1")
+    crashed = await api.post({"name": "crash"}, "k1")
+    invalid = await api.post({"name": 5}, "k1")
+    accepted = await api.post({"name": "a"}, "k1")
+
+    assert [a.status_code for a in (refused, crashed, invalid, accepted)] == [409, 500, 422, 201]
+
+
+async def test_keys_of_two_people_do_not_meet(api):
+    await api.post({"name": "a"}, "k1")
+    other = api.issuer.token(sub=str(UUID(int=9)))
+
+    answer = await api.post({"name": "b"}, "k1", Authorization=f"Bearer {other}")
+
+    assert answer.status_code == 201
+    assert await api.names() == ["a", "b"]
+
+
+async def test_key_that_is_no_key_is_refused(api):
+    for key in ("x" * 256, '""', "a\tb"):
+        answer = await api.post({"name": "a"}, key)
+
+        assert answer.json()["errors"][0]["pointer"] == "/header/Idempotency-Key"
+    assert await api.names() == []
+
+
+async def test_keys_expire_after_a_day_in_bounded_steps(api):
+    for number in range(5):
+        await api.post({"name": "a"}, f"k{number}")
+    async with api.units.begin() as work:
+        await work.execute(
+            text("UPDATE idempotency_key SET created_at = now() - interval '25 hours' WHERE key <> 'k4'")
+        )
+
+    removed = []
+    for _ in range(3):
+        async with api.units.begin() as work:
+            removed.append(await idempotency.remove_expired(work, limit=3))
+
+    assert removed == [3, 1, 0]
+    async with api.units.begin(read_only=True) as work:
+        assert await work.scalar(KEYS) == 1
+
+
+async def test_erased_person_is_in_no_stored_response(api):
+    made = (await api.post({"name": "a"}, "k1")).json()
+
+    async with api.units.begin() as work:
+        await idempotency.forget(work, UUID(made["id"]))
+    again = await api.post({"name": "a"}, "k1")
+
+    assert (again.status_code, again.content) == (201, b"")
+    assert await api.names() == ["a"]
