@@ -1,0 +1,1 @@
+"""Campaign: organisations, users, briefs and terms."""

@@ -1,0 +1,1 @@
+"""The service's resources: requests and responses; the rules are elsewhere."""

@@ -1,0 +1,107 @@
+"""Kinds of fields that requests and responses share, each with its bounds."""
+
+import re
+from datetime import date
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    AnyHttpUrl,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+    TypeAdapter,
+    WithJsonSchema,
+)
+
+from souk.campaign.domain.brief import hashtags_of
+from souk.campaign.domain.zones import countries, zones
+from souk.chassis.amount import Amount
+from souk.contracts.currencies import MINOR_UNITS
+from souk.contracts.money import BasisPoints
+
+MOST_URL = 2_000
+MOST_RATE = 10**15
+"""Micros: a thousand million of the major unit for one view is a slip of the hand."""
+
+_URL = TypeAdapter(AnyHttpUrl)
+_PERCENT = re.compile(r"(\d{1,3})(?:\.(\d{1,2}))?", re.ASCII)
+
+
+def _country(code: str) -> str:
+    if code not in countries():
+        raise ValueError("an ISO 3166-1 alpha-2 code is needed")
+    return code
+
+
+def _zone(name: str) -> str:
+    if name not in zones():
+        raise ValueError("a zone of the IANA time zone database is needed")
+    return name
+
+
+def _currency(code: str) -> str:
+    if code not in MINOR_UNITS:
+        raise ValueError("an ISO 4217 code is needed")
+    return code
+
+
+def _url(text: str) -> str:
+    url = _URL.validate_python(text)
+    if url.username or url.password:
+        raise ValueError("a URL without user name and password is needed")
+    return text
+
+
+def _hashtag(text: str) -> str:
+    if not hashtags_of([text]):
+        raise ValueError("a hashtag has at least one character beside # and blanks")
+    return text
+
+
+def _percent(value: Any) -> BasisPoints:
+    match = _PERCENT.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError("a percentage is a decimal string with at most two places")
+    whole, fraction = match.groups()
+    return BasisPoints(int(whole) * 100 + int((fraction or "").ljust(2, "0")))
+
+
+def format_percent(points: int) -> str:
+    """3 300 basis points are `"33.00"`."""
+    return f"{points // 100}.{points % 100:02d}"
+
+
+Text200 = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)]
+Text10000 = Annotated[str, StringConstraints(strip_whitespace=True, max_length=10_000)]
+Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
+Words = Annotated[tuple[Word, ...], Field(max_length=50)]
+Country = Annotated[str, StringConstraints(max_length=2), AfterValidator(_country)]
+Zone = Annotated[str, StringConstraints(max_length=100), AfterValidator(_zone)]
+Currency = Annotated[str, StringConstraints(max_length=3), AfterValidator(_currency)]
+Url = Annotated[str, StringConstraints(strip_whitespace=True, max_length=MOST_URL), AfterValidator(_url)]
+Urls = Annotated[tuple[Url, ...], Field(max_length=20)]
+Hashtags = Annotated[
+    tuple[Annotated[str, StringConstraints(max_length=100), AfterValidator(_hashtag)], ...],
+    Field(max_length=30),
+]
+Day = Annotated[date, Field(ge=date(2000, 1, 1), le=date(2100, 12, 31))]
+Age = Annotated[int, Field(ge=0, le=150)]
+Followers = Annotated[int, Field(ge=0, le=10_000_000_000)]
+Price = Annotated[Amount, Field(ge=0)]
+Rate = Annotated[Amount, Field(ge=0, le=MOST_RATE)]
+Percent = Annotated[
+    BasisPoints,
+    BeforeValidator(_percent),
+    PlainSerializer(format_percent, return_type=str),
+    WithJsonSchema({"type": "string", "pattern": r"^\d{1,3}(\.\d{1,2})?$", "examples": ["33.00"]}),
+]
+"""In requests a decimal string; inside basis points. Responses are built with `ShownPercent`."""
+ShownPercent = Annotated[
+    BasisPoints,
+    PlainSerializer(format_percent, return_type=str),
+    WithJsonSchema({"type": "string", "examples": ["33.00"]}),
+]
+Margin = Annotated[Percent, Field(ge=0, lt=10_000)]
+Commission = Annotated[Percent, Field(ge=0, le=10_000)]

@@ -1,0 +1,1 @@
+"""What the campaign service decides: briefs, periods, statuses, levels. Pure."""

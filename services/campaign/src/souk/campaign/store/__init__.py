@@ -1,0 +1,1 @@
+"""Tables of the campaign service and the queries on them."""

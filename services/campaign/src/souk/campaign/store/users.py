@@ -1,0 +1,122 @@
+"""Users: their own levels, and the personal data that stays here."""
+
+from collections.abc import Collection, Mapping
+from typing import Any, get_args
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Row, Select, false, select, true, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import IntegrityError
+
+from souk.campaign.store.tables import organisation, user
+from souk.chassis.auth import Principal
+from souk.chassis.problems import Refused
+from souk.chassis.work import Work
+from souk.contracts.ids import UserId
+from souk.contracts.permissions import Area, Level
+from souk.contracts.reasons import Reason
+from souk.contracts.topics.users import User
+
+
+def visible_to(who: Principal) -> ColumnElement[bool]:
+    """Staff see all; everyone else those of their own organisation."""
+    if who.role == "staff":
+        return true()
+    if who.organisation_id is None:
+        return false()
+    return user.c.organisation_id == who.organisation_id
+
+
+def seen_by(who: Principal, organisation_id: UUID | None) -> Select[Any]:
+    query = select(user).where(visible_to(who))
+    if organisation_id is not None:
+        query = query.where(user.c.organisation_id == organisation_id)
+    return query
+
+
+async def find(work: Work, user_id: UUID, who: Principal) -> Row[Any]:
+    """Raises Refused(unknown_user)."""
+    return _known(await work.fetch_one(select(user).where(user.c.id == user_id, visible_to(who))))
+
+
+async def lock(work: Work, user_id: UUID, who: Principal) -> Row[Any]:
+    """For an edit. Raises Refused(unknown_user)."""
+    statement = select(user).where(user.c.id == user_id, visible_to(who))
+    return _known(await work.fetch_one(statement.with_for_update()))
+
+
+async def levels_of(work: Work, user_id: UserId) -> Mapping[Area, Level]:
+    """The user's own levels; none at all in any area once the user or their organisation is inactive."""
+    row = await work.fetch_one(
+        select(user.c.levels, (user.c.active & organisation.c.active).label("active"))
+        .join(organisation, organisation.c.id == user.c.organisation_id)
+        .where(user.c.id == user_id)
+    )
+    if row is None:
+        return {}
+    if not row.active:
+        return dict.fromkeys(get_args(Area), Level.NONE)
+    return {area: Level(level) for area, level in row.levels.items()}
+
+
+async def unknown_staff(work: Work, ids: Collection[UUID]) -> set[UUID]:
+    """Those of `ids` that are no active user of a platform organisation."""
+    statement = (
+        select(user.c.id)
+        .join(organisation, organisation.c.id == user.c.organisation_id)
+        .where(user.c.id.in_(ids), user.c.active, organisation.c.kind == "platform")
+    )
+    return set(ids) - {row.id for row in await work.fetch_all(statement)}
+
+
+async def add(work: Work, values: Mapping[str, Any]) -> Row[Any]:
+    """Insert at version 1. Raises Refused(conflict) when the id or the organisation's e-mail is taken."""
+    written = await work.fetch_one(
+        insert(user)
+        .values(version=1, created_at=work.now, changed_at=work.now, **values)
+        .on_conflict_do_nothing()
+        .returning(user)
+    )
+    if written is None:
+        raise Refused(Reason.CONFLICT, "this id or e-mail address is taken")
+    return written
+
+
+async def change(work: Work, row: Row[Any], changes: Mapping[str, Any]) -> Row[Any]:
+    """Write `changes` to the locked row, at the next version. Raises Refused as `add` does."""
+    statement = (
+        update(user)
+        .where(user.c.id == row.id)
+        .values(version=row.version + 1, changed_at=work.now, **changes)
+        .returning(user)
+    )
+    try:
+        return _known(await work.fetch_one(statement))
+    except IntegrityError:
+        raise Refused(Reason.CONFLICT, "this e-mail address is taken") from None
+
+
+async def after(work: Work, after_id: UUID | None, limit: int) -> list[User]:
+    """The next users by id, locked, to be published again."""
+    statement = select(user).order_by(user.c.id).limit(limit).with_for_update()
+    if after_id is not None:
+        statement = statement.where(user.c.id > after_id)
+    return [user_state(row) for row in await work.fetch_all(statement)]
+
+
+def user_state(row: Row[Any]) -> User:
+    """Ids and levels alone: name and e-mail are on no topic."""
+    return User(
+        id=row.id,
+        version=row.version,
+        changed_at=row.changed_at,
+        organisation_id=row.organisation_id,
+        levels=row.levels,
+        active=row.active,
+    )
+
+
+def _known(row: Row[Any] | None) -> Row[Any]:
+    if row is None:
+        raise Refused(Reason.UNKNOWN_USER)
+    return row
