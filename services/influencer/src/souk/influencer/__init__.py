@@ -1,0 +1,1 @@
+"""Influencers, who of them may take part in what, and who does."""

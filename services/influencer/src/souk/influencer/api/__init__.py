@@ -1,0 +1,1 @@
+"""Routes of the influencer service, one router per resource."""

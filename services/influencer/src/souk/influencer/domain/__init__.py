@@ -1,0 +1,1 @@
+"""What the influencer service decides: eligibility, statuses, participation. Pure."""

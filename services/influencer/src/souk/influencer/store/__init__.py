@@ -1,0 +1,1 @@
+"""Tables of the influencer service and the queries on them."""

@@ -1,0 +1,115 @@
+"""Who is told of which campaigns, and when (domain.md §7)."""
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from souk.contracts.ids import announcement_id
+
+BATCH = datetime(2017, 9, 20, 1, tzinfo=UTC)
+DAY = date(2017, 9, 20)
+
+
+async def test_an_approved_campaign_is_announced_to_all_who_match_and_are_selected(suite: Any) -> None:
+    first, second, deselected = await suite.influencers(3)
+    elsewhere = await suite.influencer(region="Kansai")
+    campaign = suite.campaign(lifecycle="draft", approved_at=None)
+    await suite.reads(campaign)
+    path = f"/v1/selections/{campaign.id}/deselect"
+    await suite.staff.post(path, {"influencer_ids": [str(deselected)]})
+    assert not await suite.runs("announce.upcoming", campaign.id), "a draft triggers nothing"
+    await suite.reads(suite.campaign(id=campaign.id, version=2))
+
+    assert await suite.runs("announce.upcoming", campaign.id)
+
+    [told] = await suite.published("announcement")
+    assert told.id == announcement_id("upcoming", str(campaign.id), 1)
+    assert [r.influencer_id for r in told.recipients] == [first, second, elsewhere]
+    assert all(r.campaign_ids == (campaign.id,) for r in told.recipients)
+    kept = await suite.rows("SELECT influencer_id, inputs FROM decision WHERE effect = 'announced'")
+    assert {row.influencer_id for row in kept} == {first, second, elsewhere}
+    assert kept[0].inputs["influencer"]["accounts"] == []
+    assert not await suite.runs("announce.upcoming", campaign.id)
+
+
+async def test_a_campaign_that_has_started_is_not_announced_as_upcoming(suite: Any) -> None:
+    await suite.influencer()
+    campaign = suite.campaign()
+    await suite.reads(campaign)
+    suite.now(campaign.starts_at)
+
+    await suite.runs("announce.upcoming", campaign.id)
+
+    assert await suite.published("announcement") == []
+
+
+async def test_the_start_batch_lists_all_campaigns_of_the_day_once_per_influencer(suite: Any) -> None:
+    anyone, kanto = await suite.influencer(), await suite.influencer(region="Kanto")
+    everywhere = suite.campaign()
+    local = suite.campaign(audience={"regions": ["Kanto"]}, starts_at=datetime(2017, 9, 19, 15, tzinfo=UTC))
+    tomorrow = suite.campaign(start_date=DAY + timedelta(days=1), starts_at=BATCH + timedelta(days=1))
+    await suite.reads(everywhere, local, tomorrow)
+    assert (await suite.due())["announce.started", "2017-09-20"] == BATCH
+    suite.now(BATCH)
+
+    assert await suite.runs("announce.started", DAY)
+
+    [told] = await suite.published("announcement")
+    assert [(r.influencer_id, r.campaign_ids) for r in told.recipients] == [
+        (anyone, (everywhere.id,)),
+        (kanto, (local.id, everywhere.id)),
+    ]
+    assert (told.occasion, told.day, told.part, told.parts) == ("started", DAY, 1, 1)
+
+
+async def test_approved_at_the_batch_or_later_is_in_no_batch(suite: Any) -> None:
+    await suite.influencer()
+    await suite.reads(
+        suite.campaign(approved_at=BATCH), suite.campaign(approved_at=BATCH - timedelta(microseconds=1))
+    )
+    suite.now(BATCH)
+
+    await suite.runs("announce.started", DAY)
+
+    [told] = await suite.published("announcement")
+    assert len(told.recipients[0].campaign_ids) == 1
+    await suite.reads(suite.campaign(approved_at=BATCH))
+    assert not await suite.runs("announce.started", DAY)
+
+
+async def test_a_state_that_arrives_after_the_batch_is_neither_dropped_nor_doubled(suite: Any) -> None:
+    await suite.influencer()
+    in_time, late = suite.campaign(), suite.campaign()
+    await suite.reads(in_time)
+    suite.now(BATCH)
+    await suite.runs("announce.started", DAY)
+    suite.now(BATCH + timedelta(minutes=1))
+    await suite.reads(late, in_time.model_copy(update={"version": 2, "title": "other"}))
+
+    assert await suite.runs("announce.started", DAY)
+
+    told = await suite.published("announcement")
+    assert [one.recipients[0].campaign_ids for one in told] == [(in_time.id,), (late.id,)]
+    assert len({one.id for one in told}) == 2
+
+
+async def test_a_batch_goes_in_parts_of_500_in_order_of_sign_up(suite: Any) -> None:
+    people = [who for _ in range(3) for who in await suite.influencers(200)]
+    campaign = suite.campaign()
+    await suite.reads(campaign)
+    await suite.runs("announce.upcoming", campaign.id)
+
+    told = await suite.published("announcement")
+
+    assert [(one.part, one.parts, len(one.recipients)) for one in told] == [(1, 2, 500), (2, 2, 100)]
+    assert {r.influencer_id for one in told for r in one.recipients} == set(people)
+
+
+async def test_a_stopped_campaign_is_not_announced_as_started(suite: Any) -> None:
+    await suite.influencer()
+    campaign = suite.campaign(ends_at=BATCH)
+    await suite.reads(campaign)
+    suite.now(BATCH)
+
+    await suite.runs("announce.started", DAY)
+
+    assert await suite.published("announcement") == []
