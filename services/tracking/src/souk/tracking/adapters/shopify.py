@@ -1,0 +1,191 @@
+"""Shopify's webhooks (https://shopify.dev/docs/api/admin-rest: Order, Refund) and plain postbacks, read.
+
+Only what attribution and commission need is looked at; everything that is used is checked.
+"""
+
+import base64
+import hmac
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+
+from souk.contracts.money import Micros, parse_amount
+from souk.tracking.domain.conversions import Line, Order, Refund, RefundedLine
+from souk.tracking.domain.links import CLICK_PARAMETER
+
+ORDER_TOPICS = ("orders/create", "orders/paid", "orders/updated")
+REFUND_TOPIC = "refunds/create"
+_NOTHING_LEFT = {"refunded", "voided"}
+_MOST_CODES = 20
+
+
+def is_signed(body: bytes, secret: str, signature: str) -> bool:
+    """Whether `X-Shopify-Hmac-Sha256` is the body's; compared in constant time."""
+    return hmac.compare_digest(
+        base64.b64encode(hmac.digest(secret.encode(), body, sha256)), signature.encode("utf-8", "replace")
+    )
+
+
+def is_signed_postback(body: bytes, secret: str, signature: str) -> bool:
+    """Whether `X-Souk-Signature: sha256=<hex>` is the body's; compared in constant time."""
+    expected = "sha256=" + hmac.digest(secret.encode(), body, sha256).hex()
+    return hmac.compare_digest(expected.encode(), signature.encode("utf-8", "replace"))
+
+
+def _amount(value: object) -> Micros:
+    return parse_amount(str(value))
+
+
+def _text(value: object) -> str:
+    """Ids are numbers in most of Shopify's answers and strings in others."""
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise ValueError("an id is a number or a string")
+    return str(value)
+
+
+Money = Annotated[Micros, BeforeValidator(_amount)]
+Id = Annotated[str, BeforeValidator(_text), Field(min_length=1, max_length=100)]
+Quantity = Annotated[int, Field(ge=0, le=1_000_000)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+
+class _Discount(_Part):
+    amount: Money
+
+
+class _Tax(_Part):
+    price: Money
+
+
+class _LineItem(_Part):
+    id: Id
+    price: Money
+    quantity: Quantity
+    discount_allocations: Annotated[list[_Discount], Field(max_length=100)] = []
+    tax_lines: Annotated[list[_Tax], Field(max_length=100)] = []
+
+
+class _Code(_Part):
+    code: Annotated[str, Field(max_length=200)]
+
+
+class _Attribute(_Part):
+    name: str = ""
+    value: Any = None
+
+
+class _RefundedItem(_Part):
+    line_item_id: Id
+    quantity: Quantity
+    subtotal: Money | None = None
+    total_tax: Money = Micros(0)
+
+
+class _Refund(_Part):
+    id: Id
+    order_id: Id
+    refund_line_items: Annotated[list[_RefundedItem], Field(max_length=500)] = []
+
+    def as_refund(self) -> Refund:
+        return Refund(
+            self.id,
+            self.order_id,
+            tuple(
+                RefundedLine(line.line_item_id, line.quantity, line.subtotal, line.total_tax)
+                for line in self.refund_line_items
+            ),
+        )
+
+
+class _Order(_Part):
+    id: Id
+    created_at: AwareDatetime
+    updated_at: AwareDatetime | None = None
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
+    financial_status: str | None = None
+    taxes_included: bool = False
+    line_items: Annotated[list[_LineItem], Field(max_length=500)]
+    discount_codes: Annotated[list[_Code], Field(max_length=100)] = []
+    note_attributes: Annotated[list[_Attribute], Field(max_length=200)] = []
+    refunds: Annotated[list[_Refund], Field(max_length=200)] = []
+
+
+def read_order(content: Mapping[str, Any]) -> Order:
+    """An order as a webhook brings it, or wrapped in `order` as the REST API shows it.
+
+    Raises pydantic.ValidationError when it is none.
+    """
+    told = _Order.model_validate(content.get("order", content))
+    return Order(
+        id=told.id,
+        ordered_at=told.created_at.astimezone(UTC),
+        updated_at=(told.updated_at or told.created_at).astimezone(UTC),
+        currency=told.currency,
+        lines=tuple(_line(line, taxes_included=told.taxes_included) for line in told.line_items),
+        codes=tuple(each.code.strip() for each in told.discount_codes[:_MOST_CODES] if each.code.strip()),
+        clicks=tuple(
+            click
+            for each in told.note_attributes
+            if each.name == CLICK_PARAMETER and (click := _click(each.value)) is not None
+        )[:_MOST_CODES],
+        taxes_included=told.taxes_included,
+        wholly_refunded=told.financial_status in _NOTHING_LEFT,
+        refunds=tuple(refund.as_refund() for refund in told.refunds),
+    )
+
+
+def read_refund(content: Mapping[str, Any]) -> Refund:
+    """Raises pydantic.ValidationError when it is none."""
+    return _Refund.model_validate(content.get("refund", content)).as_refund()
+
+
+def _line(told: _LineItem, *, taxes_included: bool) -> Line:
+    net = told.price * told.quantity - sum(each.amount for each in told.discount_allocations)
+    if taxes_included:
+        net -= sum(each.price for each in told.tax_lines)
+    return Line(told.id, max(1, told.quantity), Micros(max(0, net)))
+
+
+def _click(value: object) -> UUID | None:
+    try:
+        return UUID(str(value))
+    except ValueError:
+        return None
+
+
+class Postback(BaseModel):
+    """What a shop without Shopify posts for an order, and again when some of it was refunded.
+
+    amount: of the whole order, without tax and shipping. refund: given back of it so far, in all.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    order_id: Annotated[str, Field(min_length=1, max_length=100)]
+    click_id: UUID | None = None
+    code: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    amount: Annotated[Money, Field(ge=0)]
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
+    ordered_at: AwareDatetime | None = None
+    refund: Annotated[Money, Field(ge=0)] | None = None
+
+    def as_order(self, now: datetime) -> Order:
+        """One line. `now` is the order's time when the shop does not say it."""
+        ordered_at = (self.ordered_at or now).astimezone(UTC)
+        return Order(
+            id=self.order_id,
+            ordered_at=ordered_at,
+            updated_at=now,
+            currency=self.currency,
+            lines=(Line("order", 1, self.amount),),
+            codes=(self.code.strip(),) if self.code and self.code.strip() else (),
+            clicks=(self.click_id,) if self.click_id else (),
+            refunded=self.refund or Micros(0),
+        )

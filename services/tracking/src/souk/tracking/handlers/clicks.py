@@ -1,0 +1,221 @@
+"""Clicks get their verdicts, and links their cumulative counts (domain.md §5)."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Row, and_, or_, select, update
+
+from souk.chassis.work import Work
+from souk.contracts.topics.clicks import Click
+from souk.tracking.domain.clicks import Hit, Judged, Period, Verdict, decide, difference
+from souk.tracking.store import clicks as store
+from souk.tracking.store import copies, links
+from souk.tracking.store.tables import campaign, click, link, participation
+
+_PAIRS_AT_ONCE = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """window: in which a visitor's further clicks are duplicates. kept: older clicks are not stored."""
+
+    window: timedelta
+    kept: timedelta
+
+
+async def take_in(work: Work, states: Sequence[Click], keeping: Keeping) -> set[UUID]:
+    """Store the clicks of a batch and judge them; the ids of those that are new.
+
+    A click of a link that isn't there yet is kept without a verdict until the link is.
+    """
+    recent = {state.id: state for state in states if state.changed_at > work.now - keeping.kept}
+    if not recent:
+        return set()
+    await copies.hold_campaigns(work, {state.campaign_id for state in recent.values()})
+    placeholders = {
+        state.link_id: {
+            "id": state.link_id,
+            "version": 0,
+            "changed_at": work.now,
+            "campaign_id": state.campaign_id,
+            "participation_id": state.participation_id,
+        }
+        for state in recent.values()
+    }
+    await links.expect(work, [placeholders[name] for name in sorted(placeholders)])
+    await links.lock(work, link.c.id.in_(placeholders))
+    new = await store.insert_new(work, [_row(state) for _, state in sorted(recent.items())])
+    await _judge_new(work, [state for name, state in sorted(recent.items()) if name in new], keeping)
+    return new
+
+
+def _row(state: Click) -> dict[str, Any]:
+    return {
+        "id": state.id,
+        "link_id": state.link_id,
+        "campaign_id": state.campaign_id,
+        "participation_id": state.participation_id,
+        "visitor": state.visitor,
+        "bot": state.agent == "bot",
+        "referrer": state.referrer,
+        "clicked_at": state.changed_at,
+    }
+
+
+async def _judge_new(work: Work, new: Sequence[Click], keeping: Keeping) -> None:
+    """Bots, strays and plain duplicates are judged alone; only else are all clicks of the visitor read."""
+    periods = await _periods(work, {state.link_id for state in new})
+    verdicts: dict[UUID, Verdict] = {}
+    open_visitors: dict[store.Pair, list[Click]] = defaultdict(list)
+    for state in new:
+        period = periods.get(state.link_id)
+        if period is None:
+            continue
+        if state.agent == "bot":
+            verdicts[state.id] = "bot"
+        elif not period.covers(state.changed_at):
+            verdicts[state.id] = "outside_period"
+        else:
+            open_visitors[state.link_id, state.visitor].append(state)
+    opened: dict[store.Pair, list[datetime]] = defaultdict(list)
+    for row in await store.billable_of_visitors(work, open_visitors):
+        opened[row.link_id, row.visitor].append(row.clicked_at)
+    undecided = set()
+    for pair, several in open_visitors.items():
+        if all(any(at <= s.changed_at < at + keeping.window for at in opened[pair]) for s in several):
+            verdicts |= {state.id: "duplicate" for state in several}
+        else:
+            undecided.add(pair)
+    await store.set_verdicts(work, verdicts)
+    deltas: dict[UUID, dict[str, int]] = {}
+    for state in new:
+        if state.id in verdicts:
+            _add(deltas, state.link_id, difference([], [Judged(verdicts[state.id], reversed=False)]))
+    await _judge_visitors(work, undecided, periods, keeping.window, deltas)
+    await _publish(work, deltas, _last(new))
+
+
+async def _judge_visitors(
+    work: Work,
+    pairs: Collection[store.Pair],
+    periods: dict[UUID, Period],
+    window: timedelta,
+    deltas: dict[UUID, dict[str, int]],
+) -> None:
+    """Judge all clicks of these visitors anew; what changes is added to `deltas`."""
+    ordered = sorted(pairs)
+    for start in range(0, len(ordered), _PAIRS_AT_ONCE):
+        groups: dict[store.Pair, list[Row[Any]]] = defaultdict(list)
+        for row in await store.of_visitors(work, ordered[start : start + _PAIRS_AT_ONCE]):
+            groups[row.link_id, row.visitor].append(row)
+        changed: dict[UUID, str] = {}
+        for (link_id, _), rows in groups.items():
+            verdicts = decide(
+                (Hit(row.id, row.clicked_at, row.bot) for row in rows), periods[link_id], window
+            )
+            changed |= {row.id: verdicts[row.id] for row in rows if row.verdict != verdicts[row.id]}
+            before = [Judged(row.verdict, row.reversed) for row in rows]
+            _add(
+                deltas, link_id, difference(before, [Judged(verdicts[row.id], row.reversed) for row in rows])
+            )
+        await store.set_verdicts(work, changed)
+
+
+async def follow_periods(
+    work: Work, campaigns: Collection[UUID], participations: Collection[UUID] | None, window: timedelta
+) -> None:
+    """Judge anew the clicks whose verdict no longer fits the period of their link, or that had none.
+
+    The campaigns' rows are held. participations: only their links, None for all of the campaigns'.
+    """
+    some: ColumnElement[bool] = link.c.campaign_id.in_(campaigns)
+    if participations is not None:
+        some = and_(some, link.c.participation_id.in_(participations))
+    locked = await links.lock(work, some)
+    periods = await _periods(work, {row.id for row in locked})
+    if not periods:
+        return
+    inside = and_(
+        campaign.c.starts_at.is_not(None),
+        campaign.c.ends_at.is_not(None),
+        click.c.clicked_at >= campaign.c.starts_at,
+        click.c.clicked_at < campaign.c.ends_at,
+        or_(participation.c.withdrawn_at.is_(None), click.c.clicked_at < participation.c.withdrawn_at),
+    )
+    unfit = await work.fetch_all(
+        select(click.c.link_id, click.c.visitor)
+        .join_from(click, campaign, campaign.c.id == click.c.campaign_id)
+        .join(participation, participation.c.id == click.c.participation_id)
+        .where(
+            click.c.link_id.in_(periods),
+            or_(
+                click.c.verdict.is_(None),
+                and_(click.c.verdict == "outside_period", inside),
+                and_(click.c.verdict.in_(("billable", "duplicate")), ~inside),
+            ),
+        )
+        .distinct()
+    )
+    deltas: dict[UUID, dict[str, int]] = {}
+    await _judge_visitors(work, {(row.link_id, row.visitor) for row in unfit}, periods, window, deltas)
+    await _publish(work, deltas, {})
+
+
+async def reverse(work: Work, rows: Sequence[Row[Any]], *, taken_back: bool) -> int:
+    """Take billable clicks back, or give them back; how many changed. Their duplicates stay duplicates."""
+    await copies.share_campaigns(work, {row.campaign_id for row in rows})
+    await links.lock(work, link.c.id.in_({row.link_id for row in rows}))
+    changed = await work.fetch_all(
+        update(click)
+        .where(
+            click.c.id.in_({row.id for row in rows}),
+            click.c.reversed != taken_back,
+            click.c.verdict == "billable",
+        )
+        .values(reversed=taken_back)
+        .returning(click.c.link_id, click.c.verdict)
+    )
+    deltas: dict[UUID, dict[str, int]] = {}
+    for row in changed:
+        delta = difference(
+            [Judged(row.verdict, reversed=not taken_back)], [Judged(row.verdict, reversed=taken_back)]
+        )
+        _add(deltas, row.link_id, delta)
+    await _publish(work, deltas, {})
+    return len(changed)
+
+
+async def _periods(work: Work, ids: Collection[UUID]) -> dict[UUID, Period]:
+    """When the clicks of these links count; a link is left out while its parts are still on their way."""
+    rows = await work.fetch_all(
+        select(link.c.id, campaign.c.starts_at, campaign.c.ends_at, participation.c.withdrawn_at)
+        .join_from(link, campaign, campaign.c.id == link.c.campaign_id)
+        .join(participation, participation.c.id == link.c.participation_id)
+        .where(link.c.id.in_(ids), link.c.slug.is_not(None))
+    )
+    return {row.id: Period(row.starts_at, row.ends_at, row.withdrawn_at) for row in rows}
+
+
+def _add(deltas: dict[UUID, dict[str, int]], link_id: UUID, delta: dict[str, int]) -> None:
+    if any(delta.values()):
+        known = deltas.setdefault(link_id, dict.fromkeys(delta, 0))
+        for name, change in delta.items():
+            known[name] += change
+
+
+def _last(states: Iterable[Click]) -> dict[UUID, datetime]:
+    last: dict[UUID, datetime] = {}
+    for state in states:
+        last[state.link_id] = max(state.changed_at, last.get(state.link_id, state.changed_at))
+    return last
+
+
+async def _publish(work: Work, deltas: dict[UUID, dict[str, int]], last: dict[UUID, datetime]) -> None:
+    moved = {name: delta for name, delta in deltas.items() if any(delta.values())}
+    await links.add_counts(work, moved, last)
+    for row in await links.read(work, moved):
+        work.publish("link.clicked", links.link_state(row))

@@ -1,0 +1,231 @@
+"""What a poll saw becomes posts, metrics and warnings (domain.md §4)."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, select
+
+from souk.chassis.work import Work
+from souk.contracts.ids import CampaignId, post_id
+from souk.contracts.topics.posts import Metrics, PostStatus, PostWarning
+from souk.tracking.adapters.platform import Video
+from souk.tracking.domain import posts as rules
+from souk.tracking.domain.metrics import Observation, is_ad_fraud, merge
+from souk.tracking.handlers.counting import recount
+from souk.tracking.store import contents, copies
+from souk.tracking.store import posts as store
+from souk.tracking.store.tables import participation
+
+_NOTHING = Observation()
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The platform's answer about one piece of content; without a video it is no longer there."""
+
+    account_id: UUID
+    external_id: str
+    video: Video | None
+
+
+async def record(work: Work, platform: str, seen: Sequence[Seen], observed_at: datetime) -> None:
+    """Store one chunk of answers, fetched at `observed_at`, in the given order (published_at, external_id).
+
+    Posts are published in that order, because the order decides who gets the last of a budget.
+    """
+    takers = await _takers(work, {each.account_id for each in seen})
+    pieces = await contents.lock(work, [(each.account_id, each.external_id) for each in seen])
+    fresh = [each for each in seen if _is_newer(pieces.get((each.account_id, each.external_id)), observed_at)]
+    pieces = await _save_contents(work, fresh, pieces, observed_at)
+    known: dict[tuple[UUID, str], list[Row[Any]]] = defaultdict(list)
+    for row in await store.lock_of_content(work, list(pieces)):
+        known[row.account_id, row.external_id].append(row)
+    previous = await contents.previous_likes(
+        work, [(row.account_id, row.external_id, row.published_at) for row in pieces.values()]
+    )
+    new: list[dict[str, Any]] = []
+    changed: list[dict[str, Any]] = []
+    events: list[tuple[str, UUID]] = []
+    snapshots: list[dict[str, Any]] = []
+    for each in fresh:
+        key = (each.account_id, each.external_id)
+        piece, rows = pieces[key], known[key]
+        joined = {taker.participation_id: taker for taker in takers[each.account_id]}
+        found = {row.campaign_id for row in rows}
+        for taker in joined.values():
+            if (
+                taker.campaign_id not in found
+                and each.video
+                and taker.brief.asks_for(piece.hashtags, piece.published_at)
+            ):
+                new.append(_found(work, platform, taker, piece, previous[key]))
+                events.append(("post.found", new[-1]["id"]))
+                snapshots.append(_snapshot(new[-1]["id"], observed_at, store.metrics_of(piece)))
+        for row in rows:
+            if row.participation_id not in joined:
+                continue
+            if each.video:
+                snapshots.append(_snapshot(row.id, observed_at, store.metrics_of(piece)))
+            values = _followed(work, row, piece, previous[key], observed_at)
+            if values is not None:
+                changed.append(values)
+                events.append((_event(row, values), row.id))
+    await store.insert_new(work, new)
+    await store.save(work, changed)
+    await store.add_snapshots(work, snapshots)
+    flipped = await recount(
+        work, {row["participation_id"] for row in new}, bumped={name for _, name in events}
+    )
+    saved = {row.id: row for row in await store.read(work, {name for _, name in events} | flipped)}
+    for event, name in events:
+        work.publish(event, store.post_state(saved[name]))
+    for row in saved.values():
+        if row.id in flipped:
+            work.publish("post.changed", store.post_state(row))
+
+
+@dataclass(frozen=True, slots=True)
+class _Taker:
+    """A joined participation that the account's content may be a post of."""
+
+    participation_id: UUID
+    campaign_id: UUID
+    influencer_id: UUID
+    multi_posting: bool
+    brief: rules.Brief
+
+
+async def _takers(work: Work, accounts: set[UUID]) -> dict[UUID, list[_Taker]]:
+    """By account, in the order of campaign starts; their campaigns shared, then the participations locked."""
+    query = select(participation.c.id, participation.c.campaign_id).where(
+        participation.c.account_id.in_(accounts), participation.c.state == "joined"
+    )
+    rows = await work.fetch_all(query)
+    campaigns = await copies.share_campaigns(work, {row.campaign_id for row in rows})
+    locked = await copies.lock_participations(work, {row.id for row in rows})
+    takers: dict[UUID, list[_Taker]] = defaultdict(list)
+    for row in sorted(
+        locked.values(), key=lambda row: (campaigns[row.campaign_id].starts_at is None, row.campaign_id)
+    ):
+        terms = campaigns[row.campaign_id]
+        if row.state == "joined" and row.account_id in accounts and terms.tracks_posts and terms.approved:
+            brief = rules.Brief(tuple(terms.hashtags), terms.starts_at, terms.ends_at)
+            takers[row.account_id].append(
+                _Taker(row.id, row.campaign_id, row.influencer_id, terms.multi_posting, brief)
+            )
+    return takers
+
+
+def _is_newer(piece: Row[Any] | None, observed_at: datetime) -> bool:
+    return piece is not None and (piece.observed_at is None or piece.observed_at < observed_at)
+
+
+async def _save_contents(
+    work: Work, seen: Sequence[Seen], pieces: dict[contents.Key, Row[Any]], observed_at: datetime
+) -> dict[contents.Key, Row[Any]]:
+    """Merge the answers into the contents; a hidden or missing count keeps what is stored."""
+    rows = []
+    for each in seen:
+        piece = pieces[each.account_id, each.external_id]
+        video = each.video
+        merged = merge(store.metrics_of(piece), video.counts if video else _NOTHING)
+        rows.append(
+            {
+                "b_account": each.account_id,
+                "b_external": each.external_id,
+                "published_at": video.published_at if video else piece.published_at,
+                "title": video.title if video else piece.title,
+                "hashtags": list(video.hashtags) if video else piece.hashtags,
+                **store.latest_columns(merged),
+                "likes_known": piece.likes_known or (video is not None and video.counts.likes is not None),
+                "observed_at": observed_at,
+                "gone_at": None if video else piece.gone_at or observed_at,
+            }
+        )
+    await contents.save(work, rows)
+    return await contents.lock(work, [(each.account_id, each.external_id) for each in seen])
+
+
+def _found(
+    work: Work, platform: str, taker: _Taker, piece: Row[Any], previous: Sequence[int]
+) -> dict[str, Any]:
+    metrics = store.metrics_of(piece)
+    warnings: tuple[PostWarning, ...] = ()
+    if is_ad_fraud(metrics.likes, previous):
+        warnings = rules.raise_warning((), "ad_fraud", piece.published_at, work.now)
+    return {
+        "id": post_id(CampaignId(taker.campaign_id), platform, piece.external_id),
+        "version": 1,
+        "changed_at": work.now,
+        "campaign_id": taker.campaign_id,
+        "participation_id": taker.participation_id,
+        "influencer_id": taker.influencer_id,
+        "account_id": piece.account_id,
+        "platform": platform,
+        "external_id": piece.external_id,
+        "url": f"https://www.youtube.com/watch?v={piece.external_id}",
+        "title": piece.title,
+        "published_at": piece.published_at,
+        "found_at": work.now,
+        "status": rules.status_by_warnings("effective", warnings),
+        # Without multi-posting the recount that follows says which one counts.
+        "counts": taker.multi_posting,
+        "warnings": store.warnings_column(warnings),
+        **store.latest_columns(metrics),
+        "observed_at": piece.observed_at,
+        **store.counted_columns(metrics),
+    }
+
+
+def _followed(
+    work: Work, row: Row[Any], piece: Row[Any], previous: Sequence[int], observed_at: datetime
+) -> dict[str, Any] | None:
+    """A known post's new columns, None when nothing about it changed.
+
+    An approved post's counted metrics stay. A pending or ineffective one stays as billing was asked about it.
+    """
+    if row.status in ("pending", "ineffective") or observed_at <= row.observed_at:
+        return None
+    metrics, warnings = store.metrics_of(piece), store.warnings_of(row)
+    status: PostStatus = row.status
+    counted = store.counted_of(row)
+    if status in rules.FOLLOWED:
+        counted = metrics
+        if piece.gone_at is not None:
+            warnings = rules.raise_warning(warnings, "deleted_post", piece.gone_at, work.now)
+        else:
+            warnings = rules.solve_warnings(warnings, "deleted_post")
+        if is_ad_fraud(metrics.likes, previous):
+            warnings = rules.raise_warning(warnings, "ad_fraud", row.published_at, work.now)
+        status = rules.status_by_warnings(status, warnings)
+    same = (metrics, counted, warnings) == (
+        store.metrics_of(row),
+        store.counted_of(row),
+        store.warnings_of(row),
+    )
+    if same:
+        return None
+    return {
+        "id": row.id,
+        "status": status,
+        "warnings": store.warnings_column(warnings),
+        **store.latest_columns(metrics),
+        "observed_at": row.observed_at if piece.gone_at is not None else observed_at,
+        **store.counted_columns(counted),
+    }
+
+
+def _event(row: Row[Any], values: dict[str, Any]) -> str:
+    before = sum(not warning["solved"] for warning in row.warnings)
+    after = sum(not warning["solved"] for warning in values["warnings"])
+    if after > before:
+        return "post.warned"
+    return "post.solved" if after < before else "post.measured"
+
+
+def _snapshot(name: UUID, observed_at: datetime, metrics: Metrics) -> dict[str, Any]:
+    return {"post_id": name, "observed_at": observed_at, **store.latest_columns(metrics)}

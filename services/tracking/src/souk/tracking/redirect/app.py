@@ -1,0 +1,162 @@
+"""The redirect: raw ASGI, answers made ready beforehand, one wait for the disk (domain.md §5)."""
+
+import json
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from hashlib import sha256
+from typing import Any
+from uuid import UUID
+
+from souk.chassis.clock import Clock, from_micros
+from souk.tracking.redirect.spool import Spool, encode
+from souk.tracking.redirect.targets import Target, Targets
+from souk.tracking.redirect.visitors import Visitors, client_address, is_bot
+
+Scope = Mapping[str, Any]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+Probe = Callable[[], Awaitable[dict[str, Any]]]
+
+_PREFIX = b"/r/"
+_NO_STORE = (b"cache-control", b"no-store")
+_LENGTH_0 = (b"content-length", b"0")
+_HOST = frozenset("abcdefghijklmnopqrstuvwxyz0123456789.-")
+_LONGEST_HOST = 253
+
+
+class Redirect:
+    """ASGI application. pulse: what `/internal/pulse` answers; ready: a sentence why not, or None."""
+
+    def __init__(
+        self,
+        targets: Targets,
+        spool: Spool,
+        visitors: Visitors,
+        clock: Clock,
+        *,
+        trusted_hops: int,
+        pulse: Probe,
+        ready: Callable[[], str | None],
+    ) -> None:
+        self._targets = targets
+        self._spool = spool
+        self._visitors = visitors
+        self._clock = clock
+        self._hops = trusted_hops
+        self._pulse = pulse
+        self._ready = ready
+        self._instant = (-1, "")
+
+    async def __call__(self, scope: Scope, receive: Any, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        path: bytes = scope.get("raw_path") or scope["path"].encode()
+        if path.startswith(_PREFIX):
+            await self._lead(scope, path[len(_PREFIX) :].partition(b"?")[0], send)
+        elif path == b"/health/live":
+            await _answer(send, 200, {"status": "ok"})
+        elif path == b"/health/ready":
+            why = self._ready()
+            await _answer(send, 503 if why else 200, {"status": why or "ok"})
+        elif path == b"/internal/pulse":
+            await _answer(send, 200, await self._pulse())
+        else:
+            await _answer(send, 404, _problem("not_found", "Nothing is here", 404))
+
+    async def _lead(self, scope: Scope, slug: bytes, send: Send) -> None:
+        target = self._targets.by_slug.get(slug)
+        method = scope["method"]
+        if method not in ("GET", "HEAD"):
+            await _answer(send, 405, _problem("method_not_allowed", "This method is not offered here", 405))
+        elif target is None:
+            if self._targets.loaded:
+                await _answer(send, 404, _problem("unknown_link", "There is no such link", 404))
+            else:
+                await _answer(
+                    send, 503, _problem("unavailable", "Not available for the moment", 503), retry=True
+                )
+        elif method == "HEAD":
+            await _found(send, target.plain)
+        else:
+            click = self._click_id(scope, target)
+            try:
+                await self._spool.append(self._frame(scope, target, click))
+            except OSError:
+                await _answer(
+                    send, 503, _problem("unavailable", "Not available for the moment", 503), retry=True
+                )
+                return
+            await _found(send, target.before + str(click).encode() + target.after)
+
+    def _click_id(self, scope: Scope, target: Target) -> UUID:
+        """New for each click; the same for requests that a client sends again under one Idempotency-Key."""
+        for name, value in scope["headers"]:
+            if name == b"idempotency-key" and 8 <= len(value) <= 255:
+                digest = sha256(target.link_id.bytes + value).digest()
+                return UUID(bytes=digest[:16], version=5)
+        milliseconds = self._clock.micros() // 1000
+        random = int.from_bytes(os.urandom(10), "big")
+        high = milliseconds << 16 | 0x7000 | random >> 68
+        return UUID(int=high << 64 | 1 << 63 | random & (1 << 62) - 1)
+
+    def _frame(self, scope: Scope, target: Target, click: UUID) -> bytes:
+        agent = forwarded = referrer = b""
+        machine = False
+        for name, value in scope["headers"]:
+            if name == b"user-agent":
+                agent = value
+            elif name == b"x-forwarded-for":
+                forwarded = forwarded + b"," + value if forwarded else value
+            elif name == b"referer":
+                referrer = value
+            elif name in (b"purpose", b"sec-purpose") and b"prefetch" in value.lower():
+                machine = True  # nobody has clicked yet
+        peer = scope.get("client") or ("", 0)
+        address = client_address(forwarded, str(peer[0]).encode(), self._hops)
+        micros = self._clock.micros()
+        host = _host_of(referrer)
+        value = (
+            f'{{"id":"{click}","version":1,"changed_at":"{self._time(micros)}",{target.fields},'
+            f'"visitor":"{self._visitors.hash_of(micros, address, agent)}",'
+            f'"agent":"{"bot" if machine or is_bot(agent) else "browser"}",'
+            f'"referrer":{f"{chr(34)}{host}{chr(34)}" if host else "null"}}}'
+        )
+        return encode(target.partition, click.bytes, value.encode())
+
+    def _time(self, micros: int) -> str:
+        if self._instant[0] != micros:
+            self._instant = (micros, from_micros(micros).isoformat())
+        return self._instant[1]
+
+
+def _host_of(referrer: bytes) -> str:
+    """The host of a Referer, empty when it is no plain one: it goes into JSON as it is."""
+    if not referrer:
+        return ""
+    host = referrer.partition(b"://")[2].partition(b"/")[0].rpartition(b"@")[2].partition(b":")[0]
+    text = host.decode("latin-1").lower()
+    return text if text and len(text) <= _LONGEST_HOST and _HOST.issuperset(text) else ""
+
+
+async def _found(send: Send, location: bytes) -> None:
+    await send(
+        {
+            "type": "http.response.start",
+            "status": 302,
+            "headers": [(b"location", location), _NO_STORE, _LENGTH_0],
+        }
+    )
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _answer(send: Send, status: int, body: dict[str, Any], *, retry: bool = False) -> None:
+    data = json.dumps(body).encode()
+    kind = b"application/problem+json" if "reason" in body else b"application/json"
+    headers = [(b"content-type", kind), (b"content-length", str(len(data)).encode()), _NO_STORE]
+    if retry:
+        headers.append((b"retry-after", b"1"))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": data})
+
+
+def _problem(reason: str, title: str, status: int) -> dict[str, Any]:
+    return {"type": f"urn:souk:problem:{reason}", "title": title, "status": status, "reason": reason}

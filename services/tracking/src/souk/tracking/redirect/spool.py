@@ -1,0 +1,221 @@
+"""Clicks on disk: appended and synced before a redirect is answered, kept until the database has them.
+
+A segment is a file of records `length (4 bytes) crc32 (4 bytes) partition (1 byte) id (16 bytes) value`;
+its name is a number that only grows. What a kill in the middle of a write leaves at a segment's end is
+recognised by length or checksum and never was acknowledged.
+"""
+
+import asyncio
+import logging
+import os
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+from zlib import crc32
+
+log = logging.getLogger(__name__)
+
+SEGMENT_BYTES = 4 * 1024 * 1024
+_HEAD = struct.Struct(">II")
+_SUFFIX = ".clicks"
+_LARGEST = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Spooled:
+    """One click: where it belongs, its id, and its state as JSON, ready for Kafka."""
+
+    partition: int
+    id: UUID
+    value: bytes
+
+
+def encode(partition: int, click_id: bytes, value: bytes) -> bytes:
+    body = bytes((partition,)) + click_id + value
+    return _HEAD.pack(len(body), crc32(body)) + body
+
+
+def decode(data: bytes) -> Iterator[Spooled]:
+    """The records of a segment, up to its end or to a torn tail."""
+    at = 0
+    while at + _HEAD.size <= len(data):
+        length, checksum = _HEAD.unpack_from(data, at)
+        body = data[at + _HEAD.size : at + _HEAD.size + length]
+        if not 17 <= length <= _LARGEST or len(body) < length or crc32(body) != checksum:
+            log.warning("a torn record ends a segment", extra={"at": at, "bytes": len(data)})
+            return
+        yield Spooled(body[0], UUID(bytes=body[1:17]), body[17:])
+        at += _HEAD.size + length
+
+
+@dataclass(slots=True)
+class Segment:
+    """synced: bytes that are safe. sent: bytes that Kafka has acknowledged. records: in `synced`."""
+
+    path: Path
+    synced: int
+    records: int
+    sent: int = 0
+
+
+class _Batch:
+    __slots__ = ("failed", "frames", "written")
+
+    def __init__(self) -> None:
+        self.frames: list[bytes] = []
+        self.written = asyncio.Event()
+        self.failed = False
+
+
+class Spool:
+    """One process writes to a folder. `depth`: clicks that the database has not confirmed."""
+
+    def __init__(self, folder: Path, segment_bytes: int = SEGMENT_BYTES) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._segment_bytes = segment_bytes
+        self._batch = _Batch()
+        self._wanted = asyncio.Event()
+        self._file: int | None = None
+        self._ending = False
+        self.appended = 0
+        self.grown = asyncio.Event()
+        self.segments = self._recover()
+        self.recovered = sum(segment.records for segment in self.segments)
+        self._next = max((int(segment.path.stem) for segment in self.segments), default=0) + 1
+
+    def _recover(self) -> list[Segment]:
+        """What earlier runs left, to be sent again under the same ids."""
+        found = []
+        for path in sorted(self._folder.glob(f"*{_SUFFIX}")):
+            data = path.read_bytes()
+            whole = list(decode(data))
+            if whole:
+                length = sum(_HEAD.size + 17 + len(each.value) for each in whole)
+                found.append(Segment(path, length, len(whole)))
+            else:
+                path.unlink()
+        return found
+
+    @property
+    def depth(self) -> int:
+        return sum(segment.records for segment in self.segments)
+
+    async def append(self, frame: bytes) -> None:
+        """Return when the click is on disk. Raises OSError when it can't be written."""
+        batch = self._batch
+        batch.frames.append(frame)
+        self._wanted.set()
+        # An event, not a future: a client that goes away must not take the others' answers along.
+        await batch.written.wait()
+        if batch.failed:
+            raise OSError("the click was not written")
+
+    async def run(self) -> None:
+        """Write and sync what has gathered, again and again: one sync for all who wait."""
+        try:
+            while True:
+                await self._wanted.wait()
+                self._wanted.clear()
+                await self._flush()
+                if self._ending:
+                    self._ending = False
+                    self._close()
+        finally:
+            await self._flush()
+            self._close()
+
+    async def _flush(self) -> None:
+        batch, self._batch = self._batch, _Batch()
+        if not batch.frames:
+            return
+        data = b"".join(batch.frames)
+        writing = asyncio.ensure_future(asyncio.to_thread(self._write, data, len(batch.frames)))
+        try:
+            # A write that has begun is ended, whatever else ends.
+            await asyncio.wait([writing])
+        finally:
+            while not writing.done():
+                await asyncio.wait([writing])
+        if (error := writing.exception()) is not None:
+            log.error("clicks were not written", exc_info=error)
+            batch.failed = True
+        batch.written.set()
+        self.grown.set()
+
+    def _write(self, data: bytes, records: int) -> None:
+        if self._file is None:
+            self._open()
+        segment = self.segments[-1]
+        assert self._file is not None
+        try:
+            view = memoryview(data)
+            at = segment.synced
+            while view:
+                written = os.pwrite(self._file, view, at)
+                view, at = view[written:], at + written
+            os.fdatasync(self._file)
+        except OSError:
+            # Whatever was written of it is overwritten by the next batch.
+            os.ftruncate(self._file, segment.synced)
+            raise
+        segment.synced = at
+        segment.records += records
+        self.appended += records
+        if segment.synced >= self._segment_bytes:
+            self._close()
+
+    def _open(self) -> None:
+        path = self._folder / f"{self._next:012d}{_SUFFIX}"
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        folder = os.open(self._folder, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+        self._next += 1
+        self.segments.append(Segment(path, 0, 0))
+
+    def _close(self) -> None:
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    def read(self, segment: Segment, start: int = 0, limit: int | None = None) -> tuple[list[Spooled], int]:
+        """Records from byte `start`, whole ones of at most `limit` bytes, and where the next one begins."""
+        with segment.path.open("rb") as file:
+            file.seek(start)
+            most = segment.synced - start
+            data = file.read(most if limit is None else min(limit, most))
+        records, at = [], start
+        cut = len(data) < most
+        for record in _whole(data) if cut else decode(data):
+            records.append(record)
+            at += _HEAD.size + 17 + len(record.value)
+        return records, at
+
+    def is_active(self, segment: Segment) -> bool:
+        return self._file is not None and segment is self.segments[-1]
+
+    def rotate(self) -> None:
+        """Have the active segment end after the batch in flight, so that it can go once it is confirmed."""
+        self._ending = True
+        self._wanted.set()
+
+    def remove(self, segment: Segment) -> None:
+        segment.path.unlink(missing_ok=True)
+        self.segments.remove(segment)
+
+
+def _whole(data: bytes) -> Iterator[Spooled]:
+    """The records that lie in `data` as a whole; the last one may be cut by the reader's limit."""
+    at = 0
+    while at + _HEAD.size <= len(data):
+        length, _ = _HEAD.unpack_from(data, at)
+        end = at + _HEAD.size + length
+        if end > len(data):
+            return
+        yield from decode(data[at:end])
+        at = end

@@ -1,0 +1,144 @@
+"""What tracking remembers of other services' states, and the locks that order it with tracking's own.
+
+Intake locks a campaign's row exclusively before anything of that campaign; everyone else shares it. So
+whoever waits for a fact and whoever brings it never miss each other.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, select
+from sqlalchemy.dialects.postgresql import insert
+
+from souk.chassis.store import upsert_newer
+from souk.chassis.work import Work
+from souk.contracts.permissions import Area, Level
+from souk.contracts.topics.campaigns import Campaign
+from souk.contracts.topics.influencers import Influencer
+from souk.contracts.topics.organisations import Organisation
+from souk.contracts.topics.participations import Participation
+from souk.contracts.topics.users import User
+from souk.tracking.store.tables import campaign, influencer, member, organisation, participation
+
+
+async def copy_organisations(work: Work, states: Sequence[Organisation]) -> None:
+    rows = [{"id": s.id, "version": s.version, "agency_id": s.agency_id} for s in states]
+    await upsert_newer(work, organisation, rows)
+
+
+async def copy_users(work: Work, states: Sequence[User]) -> None:
+    """An inactive user may do nothing, whatever their token says."""
+    rows = [
+        {
+            "id": s.id,
+            "version": s.version,
+            "levels": {area: int(level) for area, level in s.levels.items()}
+            if s.active
+            else dict.fromkeys(_AREAS, int(Level.NONE)),
+        }
+        for s in states
+    ]
+    await upsert_newer(work, member, rows)
+
+
+_AREAS: tuple[Area, ...] = ("campaign", "influencer", "participation", "post", "conversion", "report")
+
+
+async def levels_of(work: Work, user: UUID) -> Mapping[Area, Level]:
+    """A user's own levels; empty when there are none."""
+    levels = await work.scalar(select(member.c.levels).where(member.c.id == user))
+    return {area: Level(level) for area, level in (levels or {}).items()}
+
+
+async def copy_influencers(work: Work, states: Sequence[Influencer]) -> set[UUID]:
+    rows = [
+        {"id": s.id, "version": s.version, "talent_agency_id": s.talent_agency_id, "erased": s.erased}
+        for s in states
+    ]
+    return await upsert_newer(work, influencer, rows)
+
+
+async def copy_campaigns(work: Work, states: Sequence[Campaign]) -> set[UUID]:
+    """The ids of those that were newer; their rows must be held."""
+    rows = [
+        {
+            "id": s.id,
+            "version": s.version,
+            "advertiser_id": s.advertiser_id,
+            "type": s.type,
+            "approved": s.lifecycle == "approved",
+            "tracks_posts": s.type == "social" or s.track_posts,
+            "multi_posting": s.multi_posting,
+            "starts_at": s.starts_at,
+            "ends_at": s.ends_at,
+            "hashtags": list(s.hashtags),
+            "landing_url": s.landing_url or s.product_url,
+            "currency": s.currency,
+            "window_days": s.window_days,
+        }
+        for s in states
+    ]
+    return await upsert_newer(work, campaign, rows)
+
+
+async def copy_participations(work: Work, states: Sequence[Participation]) -> set[UUID]:
+    """The ids of those that were newer; their campaigns' rows must be held."""
+    rows = [
+        {
+            "id": s.id,
+            "version": s.version,
+            "campaign_id": s.campaign_id,
+            "influencer_id": s.influencer_id,
+            "state": s.state,
+            "account_id": s.account_id,
+            "code": s.referral_code.casefold() if s.referral_code else None,
+            "withdrawn_at": s.withdrawn_at,
+        }
+        for s in states
+    ]
+    return await upsert_newer(work, participation, rows)
+
+
+async def hold_campaigns(work: Work, ids: Collection[UUID]) -> dict[UUID, Row[Any]]:
+    """Lock these campaigns' rows exclusively, making placeholders of those that are not known yet."""
+    if not ids:
+        return {}
+    await work.execute(
+        insert(campaign).values([{"id": each, "version": 0} for each in sorted(ids)]).on_conflict_do_nothing()
+    )
+    rows = await work.fetch_all(
+        select(campaign).where(campaign.c.id.in_(ids)).order_by(campaign.c.id).with_for_update()
+    )
+    return {row.id: row for row in rows}
+
+
+async def share_campaigns(work: Work, ids: Collection[UUID]) -> dict[UUID, Row[Any]]:
+    """Keep these campaigns as they are until the unit ends."""
+    rows = await work.fetch_all(
+        select(campaign).where(campaign.c.id.in_(ids)).order_by(campaign.c.id).with_for_update(read=True)
+    )
+    return {row.id: row for row in rows}
+
+
+async def lock_participations(work: Work, ids: Collection[UUID]) -> dict[UUID, Row[Any]]:
+    rows = await work.fetch_all(
+        select(participation)
+        .where(participation.c.id.in_(ids))
+        .order_by(participation.c.id)
+        .with_for_update(key_share=True)
+    )
+    return {row.id: row for row in rows}
+
+
+async def is_known(work: Work, who: UUID) -> bool:
+    """Whether an influencer is known and not erased; kept so until the unit ends."""
+    row = await work.fetch_one(
+        select(influencer.c.erased).where(influencer.c.id == who).with_for_update(read=True)
+    )
+    return row is not None and not row.erased
+
+
+async def expect_influencer(work: Work, who: UUID) -> None:
+    """Make a placeholder of an influencer whose state is still on its way."""
+    await work.execute(insert(influencer).values(id=who, version=0).on_conflict_do_nothing())

@@ -1,0 +1,103 @@
+"""Tracking links and their cumulative counts."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, bindparam, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from souk.chassis.work import Work
+from souk.contracts.topics.links import Link
+from souk.tracking.store.tables import link
+
+COUNTS = ("billable", "bot", "duplicate", "outside_period", "reversed")
+
+
+def link_state(row: Any) -> Link:
+    return Link(
+        id=row.id,
+        version=row.version,
+        changed_at=row.changed_at,
+        campaign_id=row.campaign_id,
+        participation_id=row.participation_id,
+        influencer_id=row.influencer_id,
+        slug=row.slug,
+        url=row.url,
+        landing_url=row.landing_url,
+        active=row.active,
+        billable=row.billable,
+        bot=row.bot,
+        duplicate=row.duplicate,
+        outside_period=row.outside_period,
+        reversed=row.reversed,
+        last_click_at=row.last_click_at,
+    )
+
+
+async def expect(work: Work, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Make placeholders (version 0) of links that clicks name and that are not there."""
+    if rows:
+        await work.execute(insert(link).on_conflict_do_nothing(index_elements=[link.c.id]), list(rows))
+
+
+async def lock(work: Work, *conditions: Any) -> list[Row[Any]]:
+    return list(await work.fetch_all(select(link).where(*conditions).order_by(link.c.id).with_for_update()))
+
+
+async def slugs_taken(work: Work, slugs: Collection[str]) -> set[str]:
+    return {row.slug for row in await work.fetch_all(select(link.c.slug).where(link.c.slug.in_(slugs)))}
+
+
+async def save(work: Work, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write locked links as their next versions; rows hold `id` and the same columns each."""
+    if not rows:
+        return
+    columns = [name for name in rows[0] if name != "id"]
+    await work.execute(
+        update(link)
+        .where(link.c.id == bindparam("b_id"))
+        .values(
+            {name: bindparam(name, type_=link.c[name].type) for name in columns}
+            | {"version": link.c.version + 1, "changed_at": work.now}
+        ),
+        [{"b_id": row["id"], **{name: row[name] for name in columns}} for row in rows],
+    )
+
+
+async def add_counts(
+    work: Work, deltas: Mapping[UUID, Mapping[str, int]], last: Mapping[UUID, datetime]
+) -> None:
+    """Add to the counts of locked links and make their next versions; a placeholder stays one."""
+    if not deltas:
+        return
+    await work.execute(
+        update(link)
+        .where(link.c.id == bindparam("b_id"))
+        .values(
+            {name: link.c[name] + bindparam(f"b_{name}") for name in COUNTS}
+            | {
+                "last_click_at": func.greatest(
+                    link.c.last_click_at, bindparam("b_last", type_=link.c.last_click_at.type)
+                ),
+                "version": link.c.version + 1,
+                "changed_at": work.now,
+            }
+        ),
+        [
+            {"b_id": name, "b_last": last.get(name), **{f"b_{count}": delta[count] for count in COUNTS}}
+            for name, delta in sorted(deltas.items())
+        ],
+    )
+
+
+async def read(work: Work, ids: Collection[UUID]) -> Sequence[Row[Any]]:
+    return await work.fetch_all(select(link).where(link.c.id.in_(ids)).order_by(link.c.id))
+
+
+async def republished(work: Work, after: UUID | None, limit: int) -> list[Link]:
+    query = select(link).where(link.c.version > 0).order_by(link.c.id).limit(limit).with_for_update()
+    if after is not None:
+        query = query.where(link.c.id > after)
+    return [link_state(row) for row in await work.fetch_all(query)]

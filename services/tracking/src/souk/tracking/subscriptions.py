@@ -1,0 +1,73 @@
+"""Topics that tracking reads, and which handlers they go to."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from sqlalchemy import select
+
+from souk.chassis.intake import Intake
+from souk.chassis.work import Work
+from souk.contracts.topics.campaigns import CAMPAIGNS, Campaign
+from souk.contracts.topics.clicks import CLICKS, Click
+from souk.contracts.topics.earnings import EARNINGS, Earning
+from souk.contracts.topics.influencers import INFLUENCERS, Influencer
+from souk.contracts.topics.organisations import ORGANISATIONS, Organisation
+from souk.contracts.topics.participations import PARTICIPATIONS, Participation
+from souk.contracts.topics.users import USERS, User
+from souk.tracking.handlers import clicks, conversions, erasure, links, posts
+from souk.tracking.settings import TrackingSettings
+from souk.tracking.store import copies
+from souk.tracking.store.tables import conversion, participation
+
+
+def intake(settings: TrackingSettings) -> Intake:
+    """The service's one intake."""
+    reading = Intake("tracking")
+    keeping = clicks.Keeping(
+        window=timedelta(hours=settings.click_window_hours), kept=timedelta(days=settings.clicks_kept_days)
+    )
+
+    @reading.reads(ORGANISATIONS)
+    async def organisations_changed(work: Work, states: Sequence[Organisation]) -> None:
+        await copies.copy_organisations(work, states)
+
+    @reading.reads(USERS)
+    async def users_changed(work: Work, states: Sequence[User]) -> None:
+        await copies.copy_users(work, states)
+
+    @reading.reads(INFLUENCERS)
+    async def influencers_changed(work: Work, states: Sequence[Influencer]) -> None:
+        await erasure.erase(work, await copies.copy_influencers(work, states))
+
+    @reading.reads(CAMPAIGNS)
+    async def campaigns_changed(work: Work, states: Sequence[Campaign]) -> None:
+        await copies.hold_campaigns(work, {state.id for state in states})
+        newer = await copies.copy_campaigns(work, states)
+        if newer:
+            await posts.follow_periods(work, newer)
+            await links.follow(work, newer, None, settings.public_url)
+            await clicks.follow_periods(work, newer, None, keeping.window)
+            await conversions.decide_again(work, conversion.c.campaign_id.in_(newer))
+
+    @reading.reads(PARTICIPATIONS)
+    async def participations_changed(work: Work, states: Sequence[Participation]) -> None:
+        await copies.hold_campaigns(work, {state.campaign_id for state in states})
+        newer = await copies.copy_participations(work, states)
+        if newer:
+            rows = await work.fetch_all(select(participation).where(participation.c.id.in_(newer)))
+            campaigns = {row.campaign_id for row in rows}
+            await links.follow(work, campaigns, newer, settings.public_url)
+            await clicks.follow_periods(work, campaigns, newer, keeping.window)
+            await conversions.follow_participations(work, rows)
+
+    @reading.reads(CLICKS)
+    async def clicks_happened(work: Work, states: Sequence[Click]) -> None:
+        new = await clicks.take_in(work, states, keeping)
+        if new:
+            await conversions.follow_clicks(work, new)
+
+    @reading.reads(EARNINGS)
+    async def earnings_changed(work: Work, states: Sequence[Earning]) -> None:
+        await posts.hear_billing(work, states)
+
+    return reading

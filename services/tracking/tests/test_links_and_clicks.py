@@ -1,0 +1,385 @@
+"""Links of participations, verdicts of clicks, and orders: facts may arrive in any order."""
+
+import hashlib
+import hmac
+import json
+from base64 import b64encode
+from datetime import timedelta
+from itertools import permutations
+from uuid import UUID, uuid4
+
+import pytest
+
+from souk.contracts.ids import link_id, participation_id
+from souk.contracts.topics.clicks import Click
+
+from .conftest import (
+    AGENCY,
+    BRAND,
+    END,
+    KENJI,
+    MARIE,
+    SPRING,
+    START,
+    TALENTS,
+    campaign,
+    influencer,
+    organisation,
+    participation,
+)  # fmt: skip
+
+HOUR = timedelta(hours=1)
+TAKES_PART = participation_id(SPRING, MARIE)
+LINK = link_id(TAKES_PART)
+
+
+def click(minutes=60, visitor="v", agent="browser", name=None):
+    return Click(
+        id=name or uuid4(), version=1, changed_at=START + timedelta(minutes=minutes), link_id=LINK,
+        campaign_id=SPRING, participation_id=TAKES_PART, visitor=visitor, agent=agent,
+    )  # fmt: skip
+
+
+async def counts(house):
+    rows = await house.query("SELECT billable, bot, duplicate, outside_period, reversed FROM link")
+    return tuple(rows[0])
+
+
+@pytest.mark.parametrize("order", list(permutations(range(4))))
+async def test_facts_in_any_order_give_the_same_link_and_counts(house, order):
+    facts = [
+        [campaign(type="url")],
+        [participation()],
+        [click(name=UUID(int=1)), click(61, name=UUID(int=2)), click(62, agent="bot", name=UUID(int=3))],
+        [click(-5, name=UUID(int=4)), click(30, name=UUID(int=5))],
+    ]
+
+    for place in order:
+        await house.hear(*facts[place])
+
+    assert await counts(house) == (1, 1, 2, 1, 0)
+    assert await house.query("SELECT verdict FROM click ORDER BY id") == [
+        ("duplicate",), ("duplicate",), ("bot",), ("outside_period",), ("billable",),
+    ]  # fmt: skip
+    state = (await house.published())[-1][1]
+    assert (state.landing_url, state.active, len(state.slug)) == (
+        "https://shop.example/spring?a=1#top",
+        True,
+        10,
+    )
+    assert state.url == f"https://souk.example/r/{state.slug}"
+
+
+async def test_reading_clicks_again_changes_nothing(house):
+    seen = [click(), click(70), click(visitor="w")]
+    await house.hear(campaign(type="url"), participation())
+    await house.hear(*seen)
+    await house.published()
+
+    await house.hear(*seen)
+
+    assert await counts(house) == (2, 0, 1, 0, 0)
+    assert await house.published() == []
+
+
+async def test_a_later_end_makes_clicks_billable_and_a_withdrawal_stops_them(house):
+    late = click((END - START) / timedelta(minutes=1) + 5)
+    await house.hear(campaign(type="url"), participation())
+    await house.hear(late)
+    assert await counts(house) == (0, 0, 0, 1, 0)
+
+    await house.hear(campaign(version=2, type="url", ends_at=END + HOUR))
+    assert await counts(house) == (1, 0, 0, 0, 0)
+    await house.hear(participation(version=2, state="withdrawn", withdrawn_at=END))
+
+    assert await counts(house) == (0, 0, 0, 1, 0)
+    assert (await house.query("SELECT active FROM link")) == [(False,)]
+
+
+async def test_staff_take_a_click_back_and_give_it_back(house, door):
+    await house.hear(campaign(type="url"), participation())
+    name = uuid4()
+    await house.hear(click(name=name))
+
+    back = await door("staff", "POST", "/v1/clicks/reverse", {"ids": [str(name)]})
+    after = await counts(house)
+    await door("staff", "POST", "/v1/clicks/reverse", {"ids": [str(name)], "reversed": False})
+
+    assert back.json() == {"changed": 1}
+    assert (after, await counts(house)) == ((0, 0, 0, 0, 1), (1, 0, 0, 0, 0))
+
+
+def order(number=1, code=None, seen=None, at=START + HOUR, **fields):
+    lines = [
+        {"id": 11, "price": "100.00", "quantity": 2, "discount_allocations": [{"amount": "20.00"}]},
+        {"id": 12, "price": "50.00", "quantity": 1},
+    ]
+    return {
+        "id": number, "created_at": at.isoformat(), "currency": "USD", "line_items": lines,
+        "discount_codes": [{"code": code}] if code else [],
+        "note_attributes": [{"name": "souk_click", "value": str(seen)}] if seen else [],
+    } | fields  # fmt: skip
+
+
+def refund(number=7, quantity=1, subtotal="90.00"):
+    return {
+        "id": number, "order_id": 1,
+        "refund_line_items": [{"line_item_id": 11, "quantity": quantity, "subtotal": subtotal}],
+    }  # fmt: skip
+
+
+@pytest.fixture
+async def shop(house, door):
+    await house.hear(campaign(type="ecommerce"))
+    opened = (
+        await door(
+            "staff",
+            "POST",
+            "/v1/shops",
+            {"campaign_id": str(SPRING), "kind": "shopify", "domain": "a.example"},
+        )
+    ).json()
+
+    async def tell(topic, content, secret=opened["secret"]):
+        body = json.dumps(content).encode()
+        digest = b64encode(hmac.digest(secret.encode(), body, hashlib.sha256)).decode()
+        headers = {
+            "x-shopify-topic": topic,
+            "x-shopify-hmac-sha256": digest,
+            "content-type": "application/json",
+        }
+        return await door.client.post(opened["hook"], content=body, headers=headers)
+
+    return tell
+
+
+async def conversions(house):
+    return await house.query("SELECT verdict, reason, attribution, lines FROM conversion WHERE version > 0")
+
+
+async def test_facts_about_an_order_in_any_order_give_the_same_conversion(house, shop):
+    results = set()
+    for sequence in permutations(("order", "refund", "participation")):
+        await house.hear()
+        async with house.units.begin() as work:
+            for table in ("conversion", "refund", "participation"):
+                await work.connection.exec_driver_sql(f"DELETE FROM {table}")
+        for fact in sequence:
+            if fact == "participation":
+                await house.hear(participation(referral_code="Marie10"))
+            else:
+                told = (
+                    ("orders/create", order(code="MARIE10"))
+                    if fact == "order"
+                    else ("refunds/create", refund())
+                )
+                assert (await shop(*told)).status_code == 200
+        results.add(str(await conversions(house)))
+
+    assert results == {
+        (
+            "[('qualified', None, 'code', [{'id': '11', 'net': 180000000, 'quantity': 2, 'refunded': 90000000}, "  # noqa: E501
+            "{'id': '12', 'net': 50000000, 'quantity': 1, 'refunded': 0}])]"
+        )
+    }
+
+
+async def test_replayed_webhooks_change_nothing(house, shop):
+    await house.hear(participation(referral_code="M"))
+    for topic, told in (("orders/create", order(code="m")), ("refunds/create", refund())):
+        assert (await shop(topic, told)).json() == {"status": "recorded"}
+    await house.published()
+
+    for topic, told in (("orders/paid", order(code="m")), ("refunds/create", refund())):
+        assert (await shop(topic, told)).json() == {"status": "unchanged"}
+
+    assert await house.published() == []
+
+
+async def test_an_older_telling_that_comes_late_changes_nothing(house, shop):
+    await house.hear(participation(referral_code="M"))
+    first = order(code="m") | {"updated_at": "2017-09-21T10:00:00Z"}
+    dearer = first | {"updated_at": "2017-09-21T11:00:00Z"}
+    dearer["line_items"] = [line | {"price": "999.00"} for line in first["line_items"]]
+    await shop("orders/create", first)
+    assert (await shop("orders/updated", first | {"updated_at": "2017-09-21T12:00:00Z"})).json() == {
+        "status": "unchanged"
+    }
+
+    late = await shop("orders/updated", dearer)
+
+    assert late.json() == {"status": "unchanged"}
+
+
+@pytest.mark.parametrize(
+    ("told", "verdict", "reason"),
+    [
+        (order(code="m"), "qualified", None),
+        (order(code="nobody"), "unqualified", "unknown_code"),
+        (order(code="m", at=END), "unqualified", "outside_period"),
+        (order(code="m", currency="EUR"), "unqualified", "currency"),
+    ],
+)
+async def test_verdicts_of_orders_by_code(house, shop, told, verdict, reason):
+    await house.hear(participation(referral_code="M"))
+
+    await shop("orders/create", told)
+
+    assert [row[:2] for row in await conversions(house)] == [(verdict, reason)]
+
+
+async def test_a_click_credits_within_the_window_and_an_explicit_code_beats_it(house, shop):
+    name = uuid4()
+    await house.hear(participation(referral_code="M"), participation(KENJI, referral_code="K"))
+    await shop("orders/create", order(1, seen=name, at=START + 2 * HOUR))
+    await shop("orders/create", order(2, seen=name, code="K", at=START + 2 * HOUR))
+    await shop("orders/create", order(3, seen=name, at=START + 31 * 24 * HOUR))
+    before = await house.query("SELECT order_id, attribution FROM conversion ORDER BY order_id")
+
+    await house.hear(click(name=name))
+
+    assert before == [("1", None), ("2", "code"), ("3", None)]
+    assert await house.query("SELECT order_id, attribution, influencer_id, reason FROM conversion ORDER BY order_id") == [  # noqa: E501
+        ("1", "click", MARIE, None), ("2", "code", KENJI, None), ("3", "click", MARIE, "out_of_window"),
+    ]  # fmt: skip
+
+
+async def test_an_order_with_neither_code_nor_click_is_acknowledged_and_not_recorded(house, shop):
+    answer = await shop("orders/create", order())
+
+    assert (answer.status_code, answer.json()) == (200, {"status": "ignored"})
+    assert await conversions(house) == []
+
+
+async def test_a_wrong_signature_and_bad_orders_are_refused_and_change_nothing(house, shop):
+    wrong = await shop("orders/create", order(code="m"), secret="another secret")
+    no_lines = await shop("orders/create", {"id": 1})
+    no_object = await shop("orders/create", [])
+
+    assert (wrong.status_code, wrong.json()["reason"]) == (401, "invalid_signature")
+    assert [answer.json()["reason"] for answer in (no_lines, no_object)] == ["invalid", "invalid"]
+    assert await conversions(house) == []
+
+
+async def test_a_postback_credits_its_click_and_its_refund_is_cumulative(house, door):
+    name = uuid4()
+    await house.hear(campaign(type="url"), participation())
+    await house.hear(click(name=name))
+    house.now(START + 3 * HOUR)
+    opened = (
+        await door(
+            "staff",
+            "POST",
+            "/v1/shops",
+            {"campaign_id": str(SPRING), "kind": "postback", "domain": "c.example"},
+        )
+    ).json()
+
+    for told in ({}, {"refund": "5.00"}, {"refund": "5.00"}, {"refund": "3.00"}):
+        body = json.dumps(
+            {"order_id": "C-1", "click_id": str(name), "amount": "20.00", "currency": "USD"} | told
+        ).encode()
+        signature = hmac.digest(opened["secret"].encode(), body, hashlib.sha256).hex()
+        answer = await door.client.post(
+            opened["hook"], content=body, headers={"x-souk-signature": f"sha256={signature}"}
+        )
+        assert answer.status_code == 200, answer.text
+
+    assert await conversions(house) == [
+        ("qualified", None, "click", [{"id": "order", "net": 20000000, "quantity": 1, "refunded": 5000000}])
+    ]
+    summary = await door("staff", "GET", f"/v1/conversions/summary?campaign_id={SPRING}")
+    assert summary.json()["verdicts"] == {"qualified": 1}
+
+
+async def test_every_list_shows_a_tenant_its_own_rows_alone(house, door):
+    account = await house.connect(MARIE, "UCmarie")
+    house.tube.channel("UCmarie")
+    house.tube.video("v", "UCmarie", START)
+    await house.hear(
+        organisation(agency_id=AGENCY), influencer(talent_agency_id=TALENTS), campaign(type="url", track_posts=True),  # noqa: E501
+        participation(account_id=account, referral_code="M"),
+    )  # fmt: skip
+    await house.hear(click())
+    await house.poll(START + 9 * HOUR)
+    stranger = uuid4()
+    post = (await house.query("SELECT id FROM post"))[0][0]
+    paths = ["/v1/accounts", "/v1/posts", "/v1/links", f"/v1/clicks?link_id={LINK}", f"/v1/posts/{post}",
+             f"/v1/links/{LINK}", f"/v1/accounts/{account}", f"/v1/posts/{post}/snapshots",
+             f"/v1/clicks/summary?campaign_id={SPRING}", f"/v1/conversions/summary?campaign_id={SPRING}"]  # fmt: skip  # noqa: E501
+    own = [("staff", {}), ("advertiser", {"organisation": BRAND}), ("agency", {"organisation": AGENCY}),
+           ("talent-agency", {"organisation": TALENTS}), ("influencer", {"influencer": MARIE})]  # fmt: skip
+    foreign = [
+        (role, {"influencer" if role == "influencer" else "organisation": stranger}) for role, _ in own[1:]
+    ]
+
+    for path in paths:
+        for role, who in own:
+            answer = await door(role, "GET", path, **who)
+            assert answer.status_code == 200, (path, role, answer.text)
+            assert answer.json().get("items") != [], (path, role)
+        for role, who in foreign:
+            answer = await door(role, "GET", path, **who)
+            empty = answer.status_code == 404 or answer.json() == {"items": [], "next": None}
+            assert empty, (path, role, answer.text)
+
+    body = {"reason": "no"}
+    for role, who in foreign[:2]:
+        assert (await door(role, "POST", f"/v1/posts/{post}/ineffective", body, **who)).status_code == 404
+    for role, who in (*foreign[2:], *own[3:]):
+        assert (await door(role, "POST", f"/v1/posts/{post}/ineffective", body, **who)).status_code == 403
+    assert await house.query("SELECT status FROM post") == [("effective",)]
+
+
+async def test_accounts_are_connected_by_who_may_and_once(house, door):
+    house.tube.channel("UCa", followers=5)
+    await house.hear(influencer(KENJI, talent_agency_id=TALENTS))
+
+    async def connect(role, influencer_id, channel="UCa", **who):
+        body = {"influencer_id": str(influencer_id), "external_id": channel, "access_token": "ya29.token"}
+        return await door(role, "POST", "/v1/accounts", body, **who)
+
+    mine = await connect("influencer", MARIE, influencer=MARIE)
+    again = await connect("influencer", MARIE, influencer=MARIE)
+    taken = await connect("talent-agency", KENJI, organisation=TALENTS)
+    foreign = await connect("talent-agency", MARIE, organisation=TALENTS)
+    missing = await connect("influencer", MARIE, "UCnone", influencer=MARIE)
+    forbidden = await connect("advertiser", MARIE, organisation=BRAND)
+
+    assert (mine.status_code, mine.json()["followers"], again.json()["version"]) == (201, 5, 1)
+    assert [answer.json()["reason"] for answer in (taken, foreign, missing, forbidden)] == [
+        "account_taken", "unknown_influencer", "account_not_reached", "forbidden",
+    ]  # fmt: skip
+    assert b"ya29" not in (await house.query("SELECT token FROM account"))[0][0]
+    assert [event for event, _ in await house.published()] == ["account.connected"]
+
+
+async def test_an_import_asks_fifty_channels_a_call_and_names_what_it_refuses(house, door):
+    people = [UUID(int=1000 + number) for number in range(60)]
+    await house.hear(*(influencer(person) for person in people))
+    items = [{"influencer_id": str(person), "platform": "youtube", "external_id": house.tube.channel(f"UC{number}")}  # noqa: E501
+             for number, person in enumerate(people)]  # fmt: skip
+    items.append({"influencer_id": str(people[0]), "external_id": "UCnone"})
+
+    answer = (await door("staff", "POST", "/v1/accounts/import", {"items": items})).json()
+
+    assert (len(answer["items"]), [each["reason"] for each in answer["refused"]]) == (
+        60,
+        ["account_not_reached"],
+    )
+    assert house.tube.calls == ["channels", "channels"]
+
+
+async def test_an_erased_person_is_nowhere(house):
+    account = await house.connect(MARIE, "UCmarie")
+    house.tube.channel("UCmarie")
+    house.tube.video("v", "UCmarie", START)
+    await house.hear(influencer(), campaign(), participation(account_id=account))
+    await house.poll(START + 9 * HOUR)
+
+    await house.hear(influencer(version=2, erased=True))
+
+    told = await house.published()
+    assert [event for event, _ in told] == ["account.disconnected", "post.changed"]
+    assert "UCmarie" not in str(told)
+    assert await house.query("SELECT count(*) FROM content") == [(0,)]

@@ -1,0 +1,263 @@
+"""Polls on a real database and over real HTTP: what becomes a post, and what happens to it."""
+
+from datetime import timedelta
+
+import pytest
+
+from souk.contracts.ids import post_id
+from souk.contracts.topics.earnings import Earning, Reinstatement
+from souk.tracking.handlers import posts
+from souk.tracking.store.tables import post
+
+from .conftest import AUTUMN, DAY, END, KENJI, MARIE, POLL, SPRING, START, campaign, participation
+
+HOUR = timedelta(hours=1)
+
+
+async def joined(house, *, channel="UCmarie", of=MARIE, **terms):
+    house.tube.channel(channel)
+    account = await house.connect(of, channel)
+    await house.hear(campaign(**terms), participation(of, account_id=account))
+    return account
+
+
+async def standing(house):
+    rows = await house.query(
+        "SELECT external_id, status, counts, counted_views FROM post ORDER BY published_at, external_id"
+    )
+    return {row[0]: row[1:] for row in rows}
+
+
+async def post_named(house, name):
+    async with house.units.begin(read_only=True) as work:
+        return await work.fetch_one(post.select().where(post.c.external_id == name))
+
+
+async def test_content_with_all_hashtags_inside_the_period_is_a_post(house):
+    await joined(house)
+    house.tube.video("inside", "UCmarie", START)
+    house.tube.video("lacking", "UCmarie", START + HOUR, tags=["comedy"])
+    house.tube.video("early", "UCmarie", START - HOUR)
+
+    await house.poll(POLL)
+
+    assert await standing(house) == {"inside": ("effective", True, 100)}
+
+
+async def test_posts_are_published_by_time_and_id_and_only_when_something_changed(house):
+    await joined(house)
+    await joined(house, channel="UCkenji", of=KENJI)
+    for name, channel, at in (
+        ("b", "UCmarie", START),
+        ("c", "UCkenji", START + HOUR),
+        ("a", "UCkenji", START),
+    ):
+        house.tube.video(name, channel, at)
+    await house.published()
+
+    await house.poll(POLL)
+    found = [state.external_id for event, state in await house.published() if event == "post.found"]
+    await house.poll(POLL + DAY)
+
+    assert found == ["a", "b", "c"]
+    assert await house.published() == []
+
+
+async def test_the_newest_observation_wins_downwards_too_and_a_hidden_count_changes_nothing(house):
+    await joined(house)
+    house.tube.video("v", "UCmarie", START, views=500, likes=50)
+    await house.poll(POLL)
+
+    house.tube.video("v", "UCmarie", START, views=300, likes=None)
+    await house.poll(POLL + DAY)
+
+    row = await post_named(house, "v")
+    assert (row.version, row.counted_views, row.counted_likes) == (2, 300, 50)
+    assert await house.query("SELECT views FROM post_snapshot ORDER BY observed_at") == [(500,), (300,)]
+
+
+async def test_an_approved_post_is_frozen_and_no_longer_followed(house):
+    await joined(house)
+    house.tube.video("v", "UCmarie", START)
+    await house.poll(POLL)
+    async with house.units.begin() as work:
+        assert len(await posts.approve(work, post.c.campaign_id == SPRING)) == 1
+
+    house.tube.video("v", "UCmarie", START, views=9999)
+    await house.poll(POLL + DAY)
+
+    assert (await standing(house))["v"] == ("approved", True, 100)
+
+
+async def test_the_same_content_counts_in_each_of_two_campaigns(house):
+    account = await joined(house)
+    await house.hear(campaign(AUTUMN), participation(campaign_id=AUTUMN, account_id=account))
+    house.tube.video("v", "UCmarie", START)
+
+    await house.poll(POLL)
+
+    assert {row[0] for row in await house.query("SELECT id FROM post")} == {
+        post_id(SPRING, "youtube", "v"),
+        post_id(AUTUMN, "youtube", "v"),
+    }
+
+
+async def test_second_post_counts_once_the_first_is_ineffective(house):
+    await joined(house, multi_posting=False)
+    house.tube.video("first", "UCmarie", START)
+    house.tube.video("second", "UCmarie", START + HOUR)
+    await house.poll(POLL)
+    before = await standing(house)
+
+    async with house.units.begin() as work:
+        await posts.make_ineffective(work, await post_named(house, "first"), "not on brand")
+
+    assert (before["first"][1], before["second"][1]) == (True, False)
+    after = await standing(house)
+    assert after["first"][0] == "ineffective"
+    assert after["second"][1]
+
+
+@pytest.mark.parametrize(
+    ("granted", "status", "reason"), [(True, "effective", None), (False, "ineffective", "over_budget")]
+)
+async def test_a_post_is_effective_again_only_when_billing_grants_it(house, granted, status, reason):
+    await joined(house)
+    house.tube.video("v", "UCmarie", START)
+    await house.poll(POLL)
+    async with house.units.begin() as work:
+        await posts.make_ineffective(work, await post_named(house, "v"), "too early")
+    async with house.units.begin() as work:
+        await posts.ask_to_reinstate(work, await post_named(house, "v"))
+    asked = await post_named(house, "v")
+
+    def answer(version):
+        told = Reinstatement(post_id=asked.id, post_version=version, granted=granted)
+        return Earning(
+            id=asked.participation_id, version=version, changed_at=START, campaign_id=SPRING, influencer_id=MARIE,  # noqa: E501
+            currency="USD", worth=0, revenue=0, capped=0, refused=0, approved=0, reinstated=(told,),
+        )  # fmt: skip
+
+    await house.hear(answer(asked.version - 1))
+    assert (await post_named(house, "v")).status == "pending"
+    await house.hear(answer(asked.version))
+
+    row = await post_named(house, "v")
+    assert (row.status, row.reason) == (status, reason)
+
+
+async def test_twice_the_median_of_likes_is_no_fraud_and_one_more_is(house):
+    await joined(house)
+    for number in range(5):
+        house.tube.video(f"old{number}", "UCmarie", START - (9 - number) * DAY, likes=10)
+    house.tube.video("twice", "UCmarie", START, likes=20)
+    house.tube.video("more", "UCmarie", START + HOUR, likes=21)
+
+    await house.poll(POLL)
+
+    states = await standing(house)
+    assert (states["twice"][0], states["more"][0]) == ("effective", "warning")
+
+
+async def test_a_solved_warning_is_not_raised_again_until_its_cause_is_a_new_one(house):
+    await joined(house)
+    house.tube.video("v", "UCmarie", START)
+    await house.poll(POLL)
+    video = house.tube.videos.pop("v")
+    await house.poll(POLL + DAY)
+    assert (await post_named(house, "v")).status == "warning"
+    async with house.units.begin() as work:
+        await posts.solve(work, await post_named(house, "v"), "deleted_post")
+
+    await house.poll(POLL + 2 * DAY)
+    assert (await post_named(house, "v")).status == "effective"
+    house.tube.videos["v"] = video
+    await house.poll(POLL + 3 * DAY)
+    del house.tube.videos["v"]
+    await house.poll(POLL + 4 * DAY)
+
+    row = await post_named(house, "v")
+    assert (row.status, len(row.warnings), row.counted_views) == ("warning", 2, 100)
+
+
+async def test_quota_is_spent_only_where_something_can_have_changed(house):
+    await joined(house)
+    house.tube.video("v", "UCmarie", START)
+    await house.poll(POLL)
+    first = list(house.tube.calls)
+    house.tube.calls.clear()
+
+    await house.poll(POLL + DAY)
+
+    assert first == ["channels", "playlistItems", "videos"]
+    assert house.tube.calls == ["channels", "videos"]
+    assert await house.query("SELECT used FROM quota ORDER BY day") == [(3,), (2,)]
+
+
+async def test_a_poll_ends_quietly_when_the_quota_is_spent_and_the_next_goes_on(house):
+    await joined(house)
+    house.tube.video("v", "UCmarie", START)
+
+    await house.poll(POLL, quota=2)
+    assert await standing(house) == {}
+    await house.poll(POLL + DAY, quota=2)
+
+    assert list(await standing(house)) == ["v"]
+
+
+async def test_a_failed_fetch_is_tried_again_and_lowers_nothing(house):
+    await joined(house)
+    house.tube.video("v", "UCmarie", START)
+    house.tube.failures = [(500, "backendError"), (403, "rateLimitExceeded")]
+    await house.poll(POLL)
+
+    house.tube.failures = [(403, "forbidden")]
+    await house.poll(POLL + DAY)
+    house.tube.failures = [(403, "quotaExceeded")]
+    await house.poll(POLL + 2 * DAY)
+
+    assert await standing(house) == {"v": ("effective", True, 100)}
+
+
+async def test_content_of_the_last_hours_is_found_after_the_end(house):
+    await joined(house)
+    await house.poll(POLL)
+    house.tube.video("last", "UCmarie", END - HOUR)
+
+    await house.poll(END + DAY)
+
+    assert list(await standing(house)) == ["last"]
+
+
+async def test_a_changed_period_re_evaluates_posts_but_never_approved_ones(house):
+    account = await joined(house)
+    for name, days in (("kept", 1), ("approved", 8), ("fallen", 9)):
+        house.tube.video(name, "UCmarie", START + days * DAY)
+    await house.poll(POLL + 10 * DAY)
+    async with house.units.begin() as work:
+        await posts.approve(work, post.c.external_id == "approved")
+
+    await house.hear(campaign(version=2, ends_at=START + 5 * DAY))
+    states = await standing(house)
+    await house.hear(campaign(version=3, ends_at=END))
+
+    assert {name: state[0] for name, state in states.items()} == {
+        "kept": "effective", "approved": "approved", "fallen": "ineffective",
+    }  # fmt: skip
+    assert (await standing(house))["fallen"][0] == "pending"
+    assert account
+
+
+async def test_a_withdrawn_participation_gets_no_new_posts_and_keeps_the_old(house):
+    account = await joined(house)
+    house.tube.video("old", "UCmarie", START)
+    await house.poll(POLL)
+    await house.hear(
+        participation(version=2, account_id=account, state="withdrawn", withdrawn_at=POLL + HOUR)
+    )
+
+    house.tube.video("new", "UCmarie", POLL + 2 * HOUR)
+    house.tube.video("old", "UCmarie", START, views=900)
+    await house.poll(POLL + DAY)
+
+    assert await standing(house) == {"old": ("effective", True, 100)}

@@ -1,0 +1,236 @@
+"""The redirect as a process of its own: it leads on without anything behind it and loses no click."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import asynccontextmanager, contextmanager
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from souk.chassis.consumer import IntakeRunner
+from souk.chassis.relay import Relay
+from souk.chassis.settings import KafkaAccess
+from souk.tracking.redirect.app import _host_of
+from souk.tracking.redirect.spool import Spool, decode, encode
+from souk.tracking.redirect.visitors import Visitors, client_address, is_bot
+from souk.tracking.subscriptions import intake
+
+from .conftest import SECRET, START, campaign, participation
+
+FIREFOX = {"user-agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"}
+NOWHERE = "127.0.0.1:9"
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+async def eventually(holds, within=60.0):
+    async with asyncio.timeout(within):
+        while not (result := await holds()):  # noqa: ASYNC110  it waits for another process
+            await asyncio.sleep(0.05)
+    return result
+
+
+@contextmanager
+def redirect(house, spool, environment):
+    """The process, ready; killed at the end unless it was stopped."""
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "souk.tracking.main", "redirect"],
+        env={
+            **os.environ, **environment, "SOUK_REDIRECT_LISTEN": f"127.0.0.1:{port}", "SOUK_TRACKING_SPOOL": str(spool),  # noqa: E501
+            "SOUK_TRACKING_SECRET": SECRET, "SOUK_CLOCK": f"manual:{house.clock}", "SOUK_LOG_LEVEL": "ERROR",
+        },
+    )  # fmt: skip
+    try:
+        yield process, f"http://127.0.0.1:{port}"
+    finally:
+        process.kill()
+        process.wait(10)
+
+
+async def serving(client, url, path="/health/ready"):
+    async def answers():
+        try:
+            return (await client.get(url + path)).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    await eventually(answers)
+
+
+@asynccontextmanager
+async def worker(house, stack):
+    """Relay and intake of the service, in this process."""
+    access = access_of(stack)
+    runner = IntakeRunner(intake(house.settings), house.units, access, park_run=20)
+    tasks = [asyncio.create_task(part) for part in (Relay(house.units, access).run(), runner.run())]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def access_of(stack):
+    login = stack.kafka.logins["tracking"]
+    return KafkaAccess(
+        servers=tuple(stack.kafka.bootstrap.split(",")), protocol=stack.kafka.protocol,
+        mechanism=stack.kafka.mechanism, user=login.user, password=SecretStr(login.password),
+    )  # fmt: skip
+
+
+async def slug_of(house, campaign_id):
+    rows = await house.query("SELECT slug FROM link WHERE campaign_id = :of", of=campaign_id)
+    return rows[0][0]
+
+
+def environment_of(house, stack):
+    return {
+        **stack.environment("tracking"),
+        "SOUK_TRACKING_DATABASE": house.settings.database.get_secret_value(),
+    }
+
+
+def without(environment):
+    """The same, but nothing is where it says."""
+    return environment | {"SOUK_KAFKA": NOWHERE, "SOUK_TRACKING_DATABASE": f"postgresql://t:t@{NOWHERE}/t"}
+
+
+async def test_answered_clicks_are_counted_once_whatever_is_down_or_killed(house, stack, topics, tmp_path):
+    own, spool = uuid4(), tmp_path / "spool"
+    environment = environment_of(house, stack)
+    async with httpx.AsyncClient(timeout=10, headers=FIREFOX) as client, worker(house, stack):
+        await house.hear(campaign(own, type="url"), participation(campaign_id=own))
+        slug = await slug_of(house, own)
+        house.now(START)
+        with redirect(house, spool, environment) as (process, url):
+            await serving(client, url)
+
+            async def leads():
+                return (await client.head(f"{url}/r/{slug}")).status_code == 302
+
+            await eventually(leads)
+            first = await client.get(f"{url}/r/{slug}", headers={"referer": "https://blog.example/x"})
+            bot = await client.get(f"{url}/r/{slug}", headers={"user-agent": "Googlebot/2.1"})
+            unknown = await client.get(f"{url}/r/nothing")
+            posted = await client.post(f"{url}/r/{slug}")
+
+            async def quiet():
+                pulse = (await client.get(f"{url}/internal/pulse")).json()
+                return pulse["outbox"] == 0 and pulse["lag"] == 0
+
+            await eventually(quiet)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(10) == 0
+
+        with redirect(house, spool, without(environment)) as (process, url):
+            await serving(client, url)
+            key = {"idempotency-key": "the same click"}
+            down = [await client.get(f"{url}/r/{slug}", headers=key) for _ in range(2)]
+            assert (await client.get(f"{url}/internal/pulse")).json()["outbox"] == 2
+            process.send_signal(signal.SIGKILL)
+            process.wait(10)
+        newest = max(spool.glob("*.clicks"))
+        newest.write_bytes(newest.read_bytes() + b"\0\0\1\0torn")
+
+        with redirect(house, spool, environment) as (process, url):
+            await serving(client, url)
+            await eventually(quiet_of(client, url))
+
+    assert [answer.status_code for answer in (first, bot, unknown, posted)] == [302, 302, 404, 405]
+    where, _, rest = first.headers["location"].partition("souk_click=")
+    click_id, _, fragment = rest.partition("#")
+    assert (where, fragment) == ("https://shop.example/spring?a=1&", "top")
+    assert first.headers["cache-control"] == "no-store"
+    assert down[0].headers["location"] == down[1].headers["location"]
+    rows = await house.query("SELECT id, verdict, referrer FROM click ORDER BY clicked_at, verdict")
+    assert sorted((verdict, referrer) for _, verdict, referrer in rows) == [
+        ("billable", "blog.example"), ("bot", None), ("duplicate", None),
+    ]  # fmt: skip
+    assert UUID(click_id) in {row[0] for row in rows}
+
+
+def quiet_of(client, url):
+    async def quiet():
+        return (await client.get(f"{url}/internal/pulse")).json()["outbox"] == 0
+
+    return quiet
+
+
+async def test_a_segment_ends_where_a_write_was_torn(tmp_path):
+    names = [uuid4(), uuid4()]
+    whole = encode(3, names[0].bytes, b'{"a":1}')
+    (tmp_path / "000000000001.clicks").write_bytes(whole + encode(4, names[1].bytes, b"x" * 50)[:-7])
+
+    spool = Spool(tmp_path)
+
+    assert spool.depth == 1
+    assert [each.id for each in spool.read(spool.segments[0])[0]] == names[:1]
+    assert [each.partition for each in decode(whole)] == [3]
+
+
+async def test_who_waits_for_the_disk_is_answered_by_one_sync_and_segments_stay_small(tmp_path):
+    spool = Spool(tmp_path, segment_bytes=2000)
+    running = asyncio.create_task(spool.run())
+
+    for _ in range(5):
+        await asyncio.gather(*(spool.append(encode(0, uuid4().bytes, b"x" * 100)) for _ in range(20)))
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+    assert (spool.depth, len(spool.segments)) == (100, 5)
+    assert Spool(tmp_path).depth == 100
+
+
+@pytest.mark.parametrize(
+    ("agent", "bot"),
+    [
+        (FIREFOX["user-agent"], False),
+        (
+            "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 Version/18.0 Mobile/15E148 Safari/604.1",  # noqa: E501
+            False,
+        ),
+        (
+            "Mozilla/5.0 (Linux; Android 14; CUBOT KINGKONG) AppleWebKit/537.36 Chrome/120.0 Mobile Safari/537.36",  # noqa: E501
+            False,
+        ),
+        ("Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)", True),
+        ("curl/8.5.0", True),
+        ("facebookexternalhit/1.1", True),
+        ("", True),
+    ],
+)
+def test_agents_that_name_a_machine_are_bots(agent, bot):
+    assert is_bot(agent.encode()) is bot
+
+
+def test_a_visitor_is_one_for_a_day_and_unknown_after():
+    visitors, day = Visitors(SECRET), 86_400_000_000
+    morning = visitors.hash_of(17_000 * day, b"192.0.2.1", b"a")
+
+    assert visitors.hash_of(17_000 * day + 5, b"192.0.2.1", b"a") == morning
+    assert visitors.hash_of(17_001 * day, b"192.0.2.1", b"a") != morning
+    assert Visitors("another secret of tests").hash_of(17_000 * day, b"192.0.2.1", b"a") != morning
+
+
+def test_only_what_our_proxies_wrote_is_believed():
+    assert client_address(b"6.6.6.6, 192.0.2.1", b"10.0.0.1", 1) == b"192.0.2.1"
+    assert client_address(b"6.6.6.6, 192.0.2.1, 10.1.1.1", b"10.0.0.1", 2) == b"192.0.2.1"
+    assert client_address(b"6.6.6.6", b"10.0.0.1", 0) == b"10.0.0.1"
+    assert client_address(b"", b"10.0.0.1", 1) == b"10.0.0.1"
+
+
+def test_a_referrer_is_a_plain_host_or_nothing():
+    assert _host_of(b"https://u:p@Blog.example:8080/x?y") == "blog.example"
+    assert _host_of(b'https://a".example/') == ""
