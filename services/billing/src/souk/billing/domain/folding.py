@@ -1,0 +1,275 @@
+"""Facts folded into a campaign's books, one by one in the order of their arrival (domain.md §6).
+
+The order is part of the result: who gets the last of a budget is who came first. A fact that is not
+newer than what its item has seen changes nothing.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from souk.billing.domain import worth
+from souk.billing.domain.accrual import Change, fill, holds_whole, move
+from souk.billing.domain.books import Books, Cause, Entry, Fact, Item, Kind, Participation, fee_id
+
+ANSWERS_KEPT = 50
+"""Answers to reinstatements that an earning carries, the newest posts'."""
+
+
+def fold(books: Books, fact: Fact) -> list[Entry]:
+    """Bring the books to `fact`; the ledger entries that this makes, in order.
+
+    Its participation and item, if there is one, are in `books`, with every item whose capped parts may
+    get room by it.
+    """
+    item = books.items.get(fact.id)
+    if item is None:
+        if fact.participation_id is None:
+            return []
+        item = books.add(Item(fact._replace(version=0, active=False)))
+    if item.fact.version >= fact.version:
+        return []
+    cause = Cause(fact.topic, fact.id, fact.version, _event_of(fact), fact.changed_at)
+    entries = []
+    if item.fact.participation_id != fact.participation_id:
+        entries += _take_away(books, item, cause)
+        if fact.participation_id is None:
+            item.fact = fact._replace(participation_id=item.fact.participation_id, active=False)
+            return entries
+        books.by_participation[item.fact.participation_id].remove(item)  # type: ignore[index]
+        books.by_participation[fact.participation_id].append(item)
+    participation = books.participations[fact.participation_id]  # type: ignore[index]
+    if fact.kind == Kind.POST:
+        return [*entries, *_fold_post(books, participation, item, fact, cause)]
+    item.fact = fact
+    return [*entries, *revalue(books, participation, item, cause)]
+
+
+def worth_of(books: Books, participation: Participation, fact: Fact) -> int:
+    """What `fact` is worth by the campaign's rates, before cap and budget."""
+    if not fact.active:
+        return 0
+    if fact.kind == Kind.POST:
+        return worth.post(books.rates, fact.counted)
+    if fact.kind == Kind.LINK:
+        return worth.clicks(books.rates, fact.units)
+    if fact.currency != books.currency:
+        return 0
+    return worth.conversion(books.rates, participation.commission, fact.lines)
+
+
+def revalue(books: Books, participation: Participation, item: Item, cause: Cause) -> list[Entry]:
+    """Bring a link or a conversion to what its fact is worth now; approve it if the campaign is settled."""
+    value = worth_of(books, participation, item.fact)
+    entries = _move(books, participation, item, value, cause, released=True)
+    if books.settled:
+        entries += approve(books, item, cause)
+    return entries
+
+
+def fold_followers(
+    books: Books, participation: Participation, cause: Cause, *, released: bool
+) -> list[Entry]:
+    """The follower fee: due once, while a post counts; approved with the first approved post."""
+    if books.rates.follower == 0:
+        return []
+    base = participation.followers_base
+    due = participation.live_posts > 0 and base is not None
+    item = books.items.get(fee_id(participation.id))
+    if item is None:
+        if not due:
+            return []
+        item = books.add(_fee_item(books, participation))
+    units = (base or 0) if due else 0
+    to_approve = due and participation.approved_posts > 0 and item.approved_at is None
+    if item.fact.active == due and item.fact.units == units and not to_approve:
+        return []
+    item.fact = item.fact._replace(active=due, units=units, version=item.fact.version + 1)
+    value = worth.followers(books.rates, units)
+    entries = _move(books, participation, item, value, cause, released=released)
+    if not due:
+        item.approved_at = None
+    elif to_approve:
+        entries += approve(books, item, cause)
+    return entries
+
+
+def approve(books: Books, item: Item, cause: Cause) -> list[Entry]:
+    """Freeze `item` and make what it earned payable. Nothing for what is frozen, or isn't to be approved."""
+    fact = item.fact
+    if item.approved_at is not None or fact.disputed or not fact.active or fact.participation_id is None:
+        return []
+    item.approved_at = cause.at
+    item.approved_worth = item.worth
+    amount = item.earned - item.payable
+    if amount == 0:
+        return []
+    item.payable = item.earned
+    participation = books.participations[fact.participation_id]
+    participation.approved += amount
+    inputs = {"worth": item.worth, "earned": item.earned}
+    return [Entry(participation, fact.id, cause, 0, 0, amount, approves=True, inputs=inputs)]
+
+
+def raise_cap(books: Books, cap: int | None, cause: Cause) -> list[Entry]:
+    """A higher cap frees room, which capped parts take at once, by who joined first, oldest item first."""
+    old, books.purse.cap = books.purse.cap, cap
+    if old is None:
+        return []
+    entries: list[Entry] = []
+    for participation in sorted(books.participations.values(), key=lambda p: (p.joined_at, p.arrival)):
+        if participation.capped:
+            freed = participation.capped if cap is None else cap - old
+            inputs = {"cap": cap, "cap_before": old}
+            changes = fill(books.purse, participation, freed, books.waiting(participation))
+            entries += _entries(books, participation, changes, cause, inputs)
+    return entries
+
+
+def _fold_post(
+    books: Books, participation: Participation, item: Item, fact: Fact, cause: Cause
+) -> list[Entry]:
+    before = item.fact
+    if before.active and item.approved_at is not None and fact.active:
+        # Approved is approved: neither metrics nor a warning that came later move it.
+        item.fact = fact._replace(counted=before.counted, approved_at=item.approved_at)
+        return []
+    entries: list[Entry] = []
+    if fact.asks:
+        if before.active:
+            entries += _value_post(books, participation, item, fact._replace(asks=False), cause)
+        granted = _holds_again(books, participation, fact)
+        participation.reinstated.pop(fact.id, None)
+        participation.reinstated[fact.id] = (fact.version, granted)
+        while len(participation.reinstated) > ANSWERS_KEPT:
+            participation.reinstated.pop(next(iter(participation.reinstated)))
+        if not granted:
+            item.fact = fact
+            return entries
+        fact = fact._replace(active=fact.would_count)
+    return entries + _value_post(books, participation, item, fact, cause)
+
+
+def _value_post(
+    books: Books, participation: Participation, item: Item, fact: Fact, cause: Cause
+) -> list[Entry]:
+    released = item.fact.active and not fact.active
+    participation.live_posts += fact.active - item.fact.active
+    if item.approved_at is not None and not fact.active:
+        participation.approved_posts -= 1
+    item.fact = fact
+    value = worth_of(books, participation, fact)
+    entries = _move(books, participation, item, value, cause, released=released)
+    if not fact.active:
+        item.approved_at = None
+    elif fact.approved_at is not None:
+        entries += approve(books, item, cause._replace(at=fact.approved_at))
+        participation.approved_posts += 1
+    at = fact.approved_at or cause.at
+    return entries + fold_followers(books, participation, cause._replace(at=at), released=released)
+
+
+def _holds_again(books: Books, participation: Participation, fact: Fact) -> bool:
+    """Whether the budget holds the whole post, with the follower fee that may come back with it."""
+    if not fact.would_count:
+        return True
+    growth = int(worth.post(books.rates, fact.counted))
+    if participation.live_posts == 0 and participation.followers_base is not None:
+        growth += worth.followers(books.rates, participation.followers_base)
+    return holds_whole(books.purse, participation, growth)
+
+
+def _take_away(books: Books, item: Item, cause: Cause) -> list[Entry]:
+    """The order is credited to somebody else: it was never worth anything to this one."""
+    participation = books.participations[item.fact.participation_id]  # type: ignore[index]
+    entries = _move(books, participation, item, 0, cause, released=True)
+    item.approved_at = None
+    return entries
+
+
+def _move(
+    books: Books, participation: Participation, item: Item, value: int, cause: Cause, *, released: bool
+) -> list[Entry]:
+    if item.approved_at is not None:
+        value = min(value, item.approved_worth)
+    if value == item.worth:
+        return []
+    purse = books.purse
+    inputs = {
+        "worth": value,
+        "worth_before": item.worth,
+        "units": _units(item.fact),
+        "cap_room": None if purse.cap is None else purse.cap - participation.revenue,
+        "budget_room": purse.room,
+        "margin": purse.margin,
+    }
+    changes = move(
+        purse,
+        participation,
+        item,
+        value,
+        released=released,
+        older_first=books.waiting(participation) if value < item.worth else (),
+    )
+    return _entries(books, participation, changes, cause, inputs)
+
+
+def _entries(
+    books: Books,
+    participation: Participation,
+    changes: Sequence[Change],
+    cause: Cause,
+    inputs: dict[str, Any],
+) -> list[Entry]:
+    entries = []
+    for change in changes:
+        if change.earned == 0 and change.cost == 0:
+            continue
+        item = change.item
+        assert isinstance(item, Item)
+        payable = _of_payable(item, change.earned)
+        item.payable += payable
+        participation.approved += payable
+        entries.append(
+            Entry(participation, item.fact.id, cause, change.earned, change.cost, payable, False, inputs)
+        )
+    return entries
+
+
+def _of_payable(item: Item, earned: int) -> int:
+    """How much of a change of `earned`, which is in the item already, falls to its approved part."""
+    if item.approved_at is not None:
+        return earned
+    return min(0, item.earned - item.payable)
+
+
+def _units(fact: Fact) -> dict[str, int]:
+    if fact.kind == Kind.POST:
+        counted = fact.counted
+        return {
+            "posting": 1, "views": counted.views, "likes": counted.likes,
+            "comments": counted.comments, "shares": counted.shares,
+        }  # fmt: skip
+    if fact.kind == Kind.CONVERSION:
+        net, refunded = sum(line.net for line in fact.lines), sum(line.refunded for line in fact.lines)
+        return {"net": net, "refunded": refunded}
+    return {"clicks" if fact.kind == Kind.LINK else "followers": fact.units}
+
+
+def _fee_item(books: Books, participation: Participation) -> Item:
+    return Item(
+        Fact(
+            id=fee_id(participation.id), kind=Kind.FOLLOWERS, campaign_id=books.campaign_id,
+            participation_id=participation.id, version=0, changed_at=participation.joined_at, topic="",
+            active=False, since=participation.joined_at, name="",
+        )
+    )  # fmt: skip
+
+
+def _event_of(fact: Fact) -> str:
+    if fact.kind == Kind.POST:
+        if fact.asks:
+            return "post.reinstating"
+        if not fact.active:
+            return "post.not_counted"
+        return "post.approved" if fact.approved_at is not None else "post.measured"
+    return "link.clicked" if fact.kind == Kind.LINK else "conversion.changed"

@@ -1,0 +1,99 @@
+"""Posts, links and conversions become money, one by one in the order of their arrival."""
+
+from collections.abc import Collection, Sequence
+from uuid import UUID
+
+from souk.billing.domain.books import Fact, Kind, fee_id
+from souk.billing.domain.folding import fold, worth_of
+from souk.billing.handlers.batch import Batch, open_batch
+from souk.billing.store import books as store
+from souk.chassis.work import Work
+
+WAITING_CHUNK = 2_000
+
+
+async def take_facts(work: Work, facts: Sequence[Fact]) -> None:
+    """Fold `facts` into their campaigns' books; those that can't be used yet are kept for `take_waiting`."""
+    if not facts:
+        return
+    batch = await open_batch(work, {fact.campaign_id for fact in facts})
+    waiting = await _load(batch, facts)
+    for fact in facts:
+        _take(batch, fact, waiting)
+    await batch.save()
+
+
+async def take_waiting(
+    work: Work, campaigns: Collection[UUID], participations: Collection[UUID] | None = None
+) -> None:
+    """Fold what waited for these campaigns, or for these participations of theirs, as it had arrived.
+
+    The campaigns are known.
+    """
+    while facts := await store.waiting(work, campaigns, participations, WAITING_CHUNK):
+        batch = await open_batch(work, campaigns)
+        await _load(batch, facts)
+        for fact in facts:
+            batch.post(batch.books[fact.campaign_id], fold(batch.books[fact.campaign_id], fact))
+        await batch.save()
+
+
+async def _load(batch: Batch, facts: Sequence[Fact]) -> dict[UUID, int]:
+    """Load what the facts touch; versions of those of their items that still wait."""
+    ids = {fact.id for fact in facts}
+    ids |= {
+        fee_id(fact.participation_id)
+        for fact in facts
+        if fact.kind == Kind.POST and fact.participation_id is not None and _pays_followers(batch, fact)
+    }
+    found = await store.items(batch.work, ids)
+    credited = {fact.participation_id for fact in facts}
+    credited |= {item.fact.participation_id for item, folded in found if folded}
+    batch.take_participations(await store.participations(batch.work, credited - {None}))  # type: ignore[arg-type]
+    batch.take_items(item for item, folded in found if folded)
+    await batch.load_capped(_losing(batch, facts))
+    return {item.fact.id: item.fact.version for item, folded in found if not folded}
+
+
+def _pays_followers(batch: Batch, fact: Fact) -> bool:
+    books = batch.books.get(fact.campaign_id)
+    return books is not None and books.rates.follower > 0
+
+
+def _losing(batch: Batch, facts: Sequence[Fact]) -> set[UUID]:
+    """The participations in which something may fall, and leave cap room to other items."""
+    losing: set[UUID] = set()
+    last: dict[UUID, tuple[int, bool]] = {}
+    for fact in facts:
+        books = batch.books.get(fact.campaign_id)
+        if books is None:
+            continue
+        item = books.items.get(fact.id)
+        worth, active = last.get(fact.id) or ((item.worth, item.fact.active) if item else (0, False))
+        participation = books.participations.get(fact.participation_id) if fact.participation_id else None
+        now = worth_of(books, participation, fact) if participation else 0
+        last[fact.id] = (now, fact.active)
+        if (now < worth or (active and not fact.active)) and fact.participation_id is not None:
+            losing.add(fact.participation_id)
+        if item is not None and item.fact.participation_id not in (None, fact.participation_id):
+            losing.add(item.fact.participation_id)
+    return losing
+
+
+def _take(batch: Batch, fact: Fact, waiting: dict[UUID, int]) -> None:
+    books = batch.books.get(fact.campaign_id)
+    if books is not None and (fact.participation_id is None or fact.participation_id in books.participations):
+        batch.post(books, fold(books, fact))
+        batch.waits.pop(fact.id, None)
+        return
+    if fact.participation_id is None or waiting.get(fact.id, 0) >= fact.version:
+        return
+    item = books.items.get(fact.id) if books else None
+    if books and item:
+        if item.fact.version >= fact.version:
+            return
+        # Credited to somebody who isn't known yet: the one before loses it now.
+        batch.post(books, fold(books, fact._replace(participation_id=None)))
+        books.drop(item)
+    waiting[fact.id] = fact.version
+    batch.waits[fact.id] = fact

@@ -1,0 +1,1 @@
+"""Tables of billing's own database, and the queries on them."""

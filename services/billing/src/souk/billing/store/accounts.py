@@ -1,0 +1,84 @@
+"""Campaigns' terms as billing keeps them, and participations as they are joined."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from souk.billing.domain.books import Kind
+from souk.billing.store.tables import account, item, participation
+from souk.chassis.work import Work
+
+SETTLES = "campaign.settles"
+"""The timer of a campaign's settlement."""
+
+
+async def set_terms(work: Work, campaign: UUID, values: Mapping[str, Any]) -> None:
+    await work.execute(update(account).where(account.c.id == campaign).values(**values))
+
+
+async def keep_participations(work: Work, rows: Sequence[Mapping[str, Any]]) -> dict[UUID, Row[Any] | None]:
+    """Insert or update joined participations that are newer; those that were, with what they were before.
+
+    rows: in the order of arrival, one for each id. Their campaigns' accounts are locked.
+    """
+    ids = [row["id"] for row in rows]
+    found = await work.fetch_all(select(participation).where(participation.c.id.in_(ids)))
+    before = {row.id: row for row in found}
+    newer = [
+        row
+        for row in rows
+        if row["id"] not in before or before[row["id"]].source_version < row["source_version"]
+    ]
+    for row in newer:
+        statement = insert(participation).values(**row, arrival=func.nextval("arrival"), changed_at=work.now)
+        kept = ("source_version", "commission", "followers_base")
+        await work.execute(
+            statement.on_conflict_do_update(
+                index_elements=[participation.c.id], set_={name: statement.excluded[name] for name in kept}
+            )
+        )
+    return {row["id"]: before.get(row["id"]) for row in newer}
+
+
+async def unsettle(work: Work, campaigns: Collection[UUID]) -> None:
+    """The campaigns go on: their links earn again, and what was approved of them stays payable."""
+    ids = list(campaigns)
+    await work.execute(update(account).where(account.c.id.in_(ids)).values(settled_at=None))
+    await work.execute(
+        update(item)
+        .where(item.c.campaign_id.in_(ids), item.c.kind == int(Kind.LINK), item.c.approved_at.is_not(None))
+        .values(approved_at=None)
+    )
+
+
+async def settle(work: Work, campaign: UUID, at: datetime) -> None:
+    await work.execute(
+        update(account).where(account.c.id == campaign, account.c.settled_at.is_(None)).values(settled_at=at)
+    )
+
+
+async def page_of_accounts(work: Work, after: UUID | None, limit: int) -> Sequence[Row[Any]]:
+    """Opened accounts by id, locked: for publishing them again."""
+    query = select(account).where(account.c.version > 0).order_by(account.c.id).limit(limit).with_for_update()
+    if after is not None:
+        query = query.where(account.c.id > after)
+    return await work.fetch_all(query)
+
+
+async def page_of_participations(work: Work, after: UUID | None, limit: int) -> Sequence[Row[Any]]:
+    """Participations with a published earning by id, locked, with their campaign's currency."""
+    query = (
+        select(participation, account.c.currency)
+        .join(account, account.c.id == participation.c.campaign_id)
+        .where(participation.c.version > 0)
+        .order_by(participation.c.id)
+        .limit(limit)
+        .with_for_update(of=participation)
+    )
+    if after is not None:
+        query = query.where(participation.c.id > after)
+    return await work.fetch_all(query)

@@ -1,0 +1,274 @@
+"""Books read from and written to the database, set by set."""
+
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ARRAY, Row, Select, Uuid, any_, bindparam, select, text
+
+from souk.billing.domain.accrual import Purse
+from souk.billing.domain.books import Books, Fact, Item, Kind, Participation
+from souk.billing.store.sets import columns, from_arrays
+from souk.billing.store.tables import account, item, participation
+from souk.chassis.work import Work
+from souk.contracts.money import BasisPoints
+from souk.contracts.topics.campaigns import Rates
+from souk.contracts.topics.conversions import CONVERSIONS, OrderLine
+from souk.contracts.topics.links import LINKS
+from souk.contracts.topics.participations import PARTICIPATIONS
+from souk.contracts.topics.posts import POSTS, Metrics
+
+TOPIC_OF = {
+    Kind.POST: POSTS.name,
+    Kind.LINK: LINKS.name,
+    Kind.CONVERSION: CONVERSIONS.name,
+    Kind.FOLLOWERS: PARTICIPATIONS.name,
+}
+_IDS = bindparam("ids", type_=ARRAY(Uuid))
+_PLACEHOLDERS = text(
+    "INSERT INTO account (id) SELECT id FROM unnest(:ids) AS missing (id) ORDER BY id ON CONFLICT DO NOTHING"
+).bindparams(_IDS)
+_LOCK = select(account).where(account.c.id == any_(_IDS)).order_by(account.c.id).with_for_update()
+
+_ACCOUNT = ("id", "version", "budget", "budget_version", "cap", "consumed", "revenue", "peak_cost",
+            "exhausted", "exhausted_at", "changed_at")  # fmt: skip
+_SAVE_ACCOUNTS = from_arrays(
+    "UPDATE account a SET version = r.version, budget = r.budget, budget_version = r.budget_version, "
+    "cap = r.cap, consumed = r.consumed, revenue = r.revenue, peak_cost = r.peak_cost, "
+    "exhausted = r.exhausted, exhausted_at = r.exhausted_at, changed_at = r.changed_at "
+    "FROM {source} r WHERE a.id = r.id",
+    account,
+    _ACCOUNT,
+)
+_PARTICIPATION = ("id", "version", "cap", "worth", "revenue", "capped", "refused", "cost", "approved",
+                  "live_posts", "approved_posts", "reinstated", "changed_at")  # fmt: skip
+_SAVE_PARTICIPATIONS = from_arrays(
+    "UPDATE participation p SET "  # noqa: S608  our own columns
+    + ", ".join(f"{name} = r.{name}" for name in _PARTICIPATION[1:])
+    + " FROM {source} r WHERE p.id = r.id",
+    participation,
+    _PARTICIPATION,
+)
+_ITEM = ("id", "kind", "campaign_id", "participation_id", "folded", "version", "changed_at", "active", "asks",
+         "would_count", "disputed", "since", "name", "fact_approved_at", "views", "likes", "comments",
+         "shares", "units", "lines", "currency", "worth", "earned", "capped", "refused", "payable",
+         "approved_at", "approved_worth")  # fmt: skip
+_SAVE_ITEMS = from_arrays(
+    # The arrival is that of the item's first fact: what waits is folded in this order.
+    "INSERT INTO item ({names}, arrival) SELECT {names}, nextval('arrival') FROM {source} r "  # noqa: S608
+    "ON CONFLICT (id) DO UPDATE SET "
+    + ", ".join(f"{name} = excluded.{name}" for name in _ITEM if name not in ("id", "kind", "campaign_id")),
+    item,
+    _ITEM,
+)
+
+
+async def lock(work: Work, campaigns: Collection[UUID]) -> dict[UUID, Row[Any]]:
+    """The accounts of `campaigns`, locked in the order of their ids; placeholders where none was.
+
+    Whoever comes first with a campaign, a participation or a fact makes the row that the others wait
+    on, so none of two workers can miss what the other is just inserting.
+    """
+    ids = {"ids": sorted(campaigns)}
+    rows = await work.fetch_all(_LOCK, ids)
+    if len(rows) < len(ids["ids"]):
+        await work.execute(_PLACEHOLDERS, ids)
+        rows = await work.fetch_all(_LOCK, ids)
+    return {row.id: row for row in rows}
+
+
+def is_known(row: Row[Any]) -> bool:
+    """Whether the campaign is approved and its terms have arrived: only then can anything be earned."""
+    return bool(row.approved) and row.terms_version > 0
+
+
+def open_books(row: Row[Any]) -> Books:
+    """A known account's books, without participations and items yet."""
+    purse = Purse(
+        budget=row.budget,
+        cap=row.cap,
+        margin=BasisPoints(row.margin),
+        consumed=row.consumed,
+        revenue=row.revenue,
+        peak=row.peak_cost,
+        exhausted=row.exhausted,
+    )
+    return Books(row.id, row.currency, Rates(**row.rates), purse, settled=row.settled_at is not None)
+
+
+async def participations(work: Work, ids: Collection[UUID]) -> list[Participation]:
+    return await _participations(work, select(participation).where(participation.c.id == any_(_IDS)), ids)
+
+
+async def capped_participations(work: Work, campaign: UUID) -> list[Participation]:
+    """Those of the campaign that have capped parts: a higher cap is theirs."""
+    t = participation
+    query = select(t).where(t.c.campaign_id == any_(_IDS), t.c.capped > 0)
+    return await _participations(work, query, [campaign])
+
+
+async def _participations(work: Work, query: Select[Any], ids: Collection[UUID]) -> list[Participation]:
+    if not ids:
+        return []
+    return [_participation(row) for row in await work.fetch_all(query, {"ids": list(ids)})]
+
+
+def _participation(row: Row[Any]) -> Participation:
+    return Participation(
+        id=row.id,
+        campaign_id=row.campaign_id,
+        influencer_id=row.influencer_id,
+        joined_at=row.joined_at,
+        arrival=row.arrival,
+        version=row.version,
+        commission=row.commission,
+        followers_base=row.followers_base,
+        worth=row.worth,
+        revenue=row.revenue,
+        capped=row.capped,
+        refused=row.refused,
+        cost=row.cost,
+        approved=row.approved,
+        live_posts=row.live_posts,
+        approved_posts=row.approved_posts,
+        reinstated={UUID(post): (version, granted) for post, version, granted in row.reinstated},
+    )
+
+
+async def items(work: Work, ids: Collection[UUID]) -> list[tuple[Item, bool]]:
+    """The items with these ids, and whether each is folded."""
+    rows = await _items(work, select(item).where(item.c.id == any_(_IDS)), ids)
+    return [(_item(row), row.folded) for row in rows]
+
+
+async def capped_items(work: Work, participations: Collection[UUID]) -> list[Item]:
+    query = select(item).where(item.c.participation_id == any_(_IDS), item.c.capped > 0)
+    return [_item(row) for row in await _items(work, query, participations)]
+
+
+async def conversions(work: Work, participations: Collection[UUID]) -> list[Item]:
+    """Folded conversions, oldest first."""
+    t = item.c
+    query = (
+        select(item)
+        .where(t.participation_id == any_(_IDS), t.kind == int(Kind.CONVERSION), t.folded)
+        .order_by(t.since, t.name)
+    )
+    return [_item(row) for row in await _items(work, query, participations)]
+
+
+async def unapproved(work: Work, campaign: UUID, limit: int) -> list[Item]:
+    """Links and conversions that the settlement has still to approve."""
+    t = item.c
+    query = (
+        select(item)
+        .where(
+            t.campaign_id == any_(_IDS),
+            t.kind.in_([int(Kind.LINK), int(Kind.CONVERSION)]),
+            t.approved_at.is_(None),
+            t.active,
+            ~t.disputed,
+            t.folded,
+        )
+        .order_by(t.id)
+        .limit(limit)
+    )
+    return [_item(row) for row in await _items(work, query, [campaign])]
+
+
+async def waiting(
+    work: Work, campaigns: Collection[UUID], participations: Collection[UUID] | None, limit: int
+) -> list[Fact]:
+    """Facts that wait, of participations that are there, in the order of their arrival."""
+    query = (
+        select(item)
+        .join(participation, participation.c.id == item.c.participation_id)
+        .where(item.c.campaign_id == any_(_IDS), ~item.c.folded)
+        .order_by(item.c.arrival)
+        .limit(limit)
+    )
+    if participations is not None:
+        query = query.where(item.c.participation_id.in_(list(participations)))
+    return [_item(row).fact for row in await _items(work, query, campaigns)]
+
+
+async def _items(work: Work, query: Select[Any], ids: Collection[UUID]) -> Sequence[Row[Any]]:
+    return await work.fetch_all(query, {"ids": list(ids)}) if ids else []
+
+
+def _item(row: Row[Any]) -> Item:
+    kind = Kind(row.kind)
+    return Item(
+        Fact(
+            id=row.id,
+            kind=kind,
+            campaign_id=row.campaign_id,
+            participation_id=row.participation_id,
+            version=row.version,
+            changed_at=row.changed_at,
+            topic=TOPIC_OF[kind],
+            active=row.active,
+            since=row.since,
+            name=row.name,
+            asks=row.asks,
+            would_count=row.would_count,
+            approved_at=row.fact_approved_at,
+            disputed=row.disputed,
+            counted=Metrics.model_construct(
+                views=row.views, likes=row.likes, comments=row.comments, shares=row.shares
+            ),
+            units=row.units,
+            lines=tuple(OrderLine(**line) for line in row.lines or ()),
+            currency=row.currency,
+        ),
+        worth=row.worth,
+        earned=row.earned,
+        capped=row.capped,
+        refused=row.refused,
+        payable=row.payable,
+        approved_at=row.approved_at,
+        approved_worth=row.approved_worth,
+    )
+
+
+async def save_accounts(work: Work, rows: Sequence[Mapping[str, Any]]) -> None:
+    if rows:
+        await work.execute(_SAVE_ACCOUNTS, {name: [row[name] for row in rows] for name in _ACCOUNT})
+
+
+async def save_participations(
+    work: Work, changed: Sequence[tuple[Participation, int | None, datetime]]
+) -> None:
+    """changed: participation, the cap that it was held against, when it changed."""
+    if changed:
+        rows = [_participation_values(p, cap, changed_at) for p, cap, changed_at in changed]
+        await work.execute(_SAVE_PARTICIPATIONS, columns(_PARTICIPATION, rows))
+
+
+def _participation_values(p: Participation, cap: int | None, changed_at: datetime) -> tuple[Any, ...]:
+    answers = json.dumps([[str(post), version, granted] for post, (version, granted) in p.reinstated.items()])
+    return (
+        p.id, p.version, cap, p.worth, p.revenue, p.capped, p.refused, p.cost, p.approved,
+        p.live_posts, p.approved_posts, answers, changed_at,
+    )  # fmt: skip
+
+
+async def save_items(work: Work, folded: Iterable[Item], waits: Iterable[Fact]) -> None:
+    """Items with their splits, and facts that wait, each in the order given."""
+    rows = [_item_values(one, folded=True) for one in folded]
+    rows += [_item_values(Item(fact), folded=False) for fact in waits]
+    if rows:
+        await work.execute(_SAVE_ITEMS, columns(_ITEM, rows))
+
+
+def _item_values(one: Item, *, folded: bool) -> tuple[Any, ...]:
+    f, c = one.fact, one.fact.counted
+    lines = json.dumps([line.model_dump() for line in f.lines]) if f.lines else None
+    return (
+        f.id, int(f.kind), f.campaign_id, f.participation_id, folded, f.version, f.changed_at, f.active,
+        f.asks, f.would_count, f.disputed, f.since, f.name, f.approved_at, c.views, c.likes, c.comments,
+        c.shares, f.units, lines, f.currency, one.worth, one.earned, one.capped, one.refused, one.payable,
+        one.approved_at, one.approved_worth,
+    )  # fmt: skip

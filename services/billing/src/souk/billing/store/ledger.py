@@ -1,0 +1,77 @@
+"""The ledger's writes: entries with their legs by COPY, balances beside them."""
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+
+from souk.billing.domain.ledger import RULE_VERSION, LedgerAccount, Leg
+from souk.billing.store.sets import columns, from_arrays
+from souk.billing.store.tables import balance
+from souk.chassis.work import Work
+
+_NEXT_IDS = text("SELECT array_agg(nextval('entry_id')) FROM generate_series(1, :n)")
+_ENTRY = ("id", "kind", "campaign_id", "participation_id", "influencer_id", "item_id", "payment_id",
+          "currency", "at", "recorded_at", "topic", "subject", "subject_version", "event", "rule_version",
+          "inputs")  # fmt: skip
+_POSTING = ("entry_id", "account", "owner_id", "influencer_id", "currency", "amount", "at", "of_payment")
+_BALANCE = ("account", "owner_id", "currency", "amount")
+_ADD_TO_BALANCES = from_arrays(
+    "INSERT INTO balance AS b ({names}) SELECT {names} FROM {source} r ORDER BY account, owner_id, currency "
+    "ON CONFLICT (account, owner_id, currency) DO UPDATE SET amount = b.amount + excluded.amount",
+    balance,
+    _BALANCE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """An entry as it is written: legs with their owners, which sum to zero, and why."""
+
+    kind: str
+    legs: Sequence[tuple[Leg, UUID]]
+    currency: str
+    at: datetime
+    topic: str
+    subject: UUID
+    version: int
+    event: str
+    inputs: dict[str, Any]
+    influencer_id: UUID
+    campaign_id: UUID | None = None
+    participation_id: UUID | None = None
+    item_id: UUID | None = None
+    payment_id: UUID | None = None
+
+
+async def append(work: Work, movements: Sequence[Movement]) -> None:
+    """Write `movements` in their order. The database refuses legs that don't sum to zero."""
+    if not movements:
+        return
+    ids = await work.scalar(_NEXT_IDS, {"n": len(movements)})
+    entries, postings = [], []
+    changes: defaultdict[tuple[LedgerAccount, UUID, str], int] = defaultdict(int)
+    for entry_id, m in zip(sorted(ids), movements, strict=True):
+        entries.append(
+            (
+                entry_id, m.kind, m.campaign_id, m.participation_id, m.influencer_id, m.item_id, m.payment_id,
+                m.currency, m.at, work.now, m.topic, m.subject, m.version, m.event, RULE_VERSION,
+                json.dumps(m.inputs),
+            )
+        )  # fmt: skip
+        of_payment = m.kind == "payment"
+        for (account, amount), owner in m.legs:
+            postings.append((entry_id, account, owner, m.influencer_id, m.currency, amount, m.at, of_payment))
+            changes[account, owner, m.currency] += amount
+    driver = (await work.connection.get_raw_connection()).driver_connection
+    assert driver is not None
+    await driver.copy_records_to_table("entry", records=entries, columns=_ENTRY)
+    await driver.copy_records_to_table("posting", records=postings, columns=_POSTING)
+    rows = [(*key, amount) for key, amount in changes.items() if amount]
+    if rows:
+        await work.execute(_ADD_TO_BALANCES, columns(_BALANCE, rows))

@@ -1,0 +1,25 @@
+"""What is due, and who does it."""
+
+import asyncio
+
+from sqlalchemy import select
+
+from souk.billing.domain.payout import next_run
+from souk.billing.handlers.payments import RUNS, run_payments, schedule_run
+from souk.billing.handlers.settlements import settle
+from souk.billing.store.accounts import SETTLES
+from souk.chassis.process import Runtime
+from souk.chassis.tables import timer
+from souk.chassis.timers import Timers
+
+timers = Timers()
+timers.job(RUNS)(run_payments)
+timers.job(SETTLES)(settle)
+
+
+async def keep_runs_scheduled(runtime: Runtime) -> None:
+    """Set the first payment run when a worker starts on a database without one; each run sets the next."""
+    async with runtime.units.begin() as work:
+        if await work.scalar(select(timer.c.kind).where(timer.c.kind == RUNS).limit(1)) is None:
+            schedule_run(work, next_run(work.now))
+    await asyncio.Event().wait()
