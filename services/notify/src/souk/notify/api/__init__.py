@@ -1,0 +1,1 @@
+"""HTTP of notify, one router per resource."""

@@ -1,0 +1,1 @@
+"""Use cases of notify: load, decide, save, publish; none commits."""
