@@ -1,0 +1,171 @@
+"""Speaking to the supervisor: start it in the background, follow it, tell it what to do.
+
+One JSON object a line, both ways, over a Unix socket in the data folder that only its owner can open.
+"""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import IO, Any
+
+from souk.local.errors import StackError
+from souk.local.folder import Folder, lock, open_folder, running
+
+_ANSWER_SECONDS = 120.0
+_LISTEN_SECONDS = 60.0
+# A Unix socket's path is limited to 108 bytes.
+_PATH_LIMIT = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Supervised:
+    """A supervisor that this process started.
+
+    lifeline: as long as it is open (in this process) the supervisor lives; None when it lives on alone.
+    """
+
+    folder: Folder
+    process: "subprocess.Popen[bytes]"
+    lifeline: IO[bytes] | None
+
+    def stop(self) -> None:
+        """Stop everything and wait until no process is left."""
+        stop(self.folder)
+        self.process.wait(_ANSWER_SECONDS)
+        if self.lifeline:
+            self.lifeline.close()
+
+
+def launch(
+    folder: Folder,
+    *,
+    servers_only: bool,
+    lifeline: bool,
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> Supervised:
+    """Start a supervisor in the background; it listens when this returns, but nothing else is ready yet.
+
+    lifeline: everything stops as soon as this process ends, however it ends.
+    environment: what everything that is started is told besides this process's own environment.
+    Raises StackError when the folder is taken or unusable, or what must be downloaded can't be.
+    """
+    open_folder(folder)
+    lock(folder).close()
+    with folder.log("supervisor").open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "souk.local.daemon", str(folder.root)]
+            + ["--servers-only"] * servers_only
+            + ["--lifeline"] * lifeline,
+            env={**os.environ, **environment},
+            stdin=subprocess.PIPE if lifeline else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            start_new_session=True,
+        )
+    assert process.stdout is not None
+    with process.stdout as first:
+        try:
+            said = json.loads(first.readline() or "{}")
+        except BaseException:
+            process.terminate()
+            raise
+    if "listening" not in said:
+        process.wait(_LISTEN_SECONDS)
+        raise StackError(
+            said.get("error") or f"The supervisor could not start: see {folder.log('supervisor')}."
+        )
+    return Supervised(folder, process, process.stdin)
+
+
+def follow(folder: Folder) -> Iterator[list[dict[str, Any]]]:
+    """The processes' states, at each change, until all are ready. Raises StackError when one fails."""
+    for answer in _talk(folder, {"do": "follow"}):
+        yield answer["processes"]
+        if answer.get("ready"):
+            return
+    raise StackError(f"The supervisor stopped: see {folder.log('supervisor')}.")
+
+
+def status(folder: Folder) -> list[dict[str, Any]]:
+    """name, state, pid, restarts and start time of each process; empty when nothing runs."""
+    if not running(folder):
+        return []
+    processes: list[dict[str, Any]] = _tell(folder, {"do": "status"})["processes"]
+    return processes
+
+
+def kill(folder: Folder, name: str, number: int, *, hold: bool = False) -> None:
+    """Send a signal to a process. It is started again when it dies, unless `hold`; then by `restart`."""
+    _tell(folder, {"do": "kill", "name": name, "signal": number, "hold": hold})
+
+
+def restart(folder: Folder, name: str) -> None:
+    """Stop (when it runs) and start a process; returns when it is ready again."""
+    _tell(folder, {"do": "restart", "name": name})
+
+
+def stop(folder: Folder) -> bool:
+    """Stop everything in the folder; returns when nothing runs any more. False when nothing did."""
+    if not running(folder):
+        return False
+    try:
+        _tell(folder, {"do": "stop"})
+    except StackError:
+        if running(folder):
+            raise
+    deadline = time.monotonic() + _ANSWER_SECONDS
+    while running(folder):
+        if time.monotonic() > deadline:
+            raise StackError(f"The supervisor of {folder.root} doesn't stop: see {folder.log('supervisor')}.")
+        time.sleep(0.02)
+    return True
+
+
+def wait_ready(folder: Folder) -> None:
+    """Returns when every process has been ready once. Raises StackError when one fails."""
+    for _ in follow(folder):
+        continue
+
+
+def _tell(folder: Folder, command: dict[str, Any]) -> dict[str, Any]:
+    for answer in _talk(folder, command):
+        return answer
+    raise StackError(f"The supervisor gave no answer: see {folder.log('supervisor')}.")
+
+
+def _talk(folder: Folder, command: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(_ANSWER_SECONDS)
+        try:
+            with socket_address(folder) as address:
+                connection.connect(address)
+        except OSError as error:
+            raise StackError(f"Nothing runs in {folder.root}: start it with `souk up`.") from error
+        connection.sendall(json.dumps(command).encode() + b"\n")
+        with connection.makefile() as lines:
+            for line in lines:
+                answer = json.loads(line)
+                if "error" in answer:
+                    raise StackError(answer["error"])
+                yield answer
+
+
+@contextmanager
+def socket_address(folder: Folder) -> Iterator[str]:
+    """The socket's path, shortened through a descriptor of its folder where it is too long for the kernel."""
+    path = str(folder.socket)
+    if len(path.encode()) < _PATH_LIMIT or sys.platform != "linux":
+        yield path
+        return
+    descriptor = os.open(folder.root, os.O_PATH | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{descriptor}/{folder.socket.name}"
+    finally:
+        os.close(descriptor)

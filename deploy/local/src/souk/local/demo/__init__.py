@@ -1,0 +1,1 @@
+"""A marketplace month on real servers, played through the public API."""

@@ -1,0 +1,143 @@
+"""The month's figures, read back through the public API; nothing is computed here but counts of rows."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from souk.local.demo import plan as p
+from souk.local.demo.api import Api
+from souk.local.demo.plan import Plan
+from souk.local.standins.catalogue import Catalogue
+
+Json = dict[str, Any]
+
+
+async def read(staff: Api, catalogue: Catalogue, plan: Plan, ids: Mapping[str, str]) -> Json:
+    """The statement as one JSON object; amounts are decimal strings with six places."""
+    names = {str(p.influencer_id(channel)): channel for channel in plan.channels}
+    ledger = await staff.get("/v1/postings/summary")
+    deliveries = await staff.get("/v1/deliveries/summary")
+    return {
+        "rows": {"read": catalogue.read, "skipped": dict(catalogue.skipped)},
+        "campaigns": [await _campaign(staff, name, this, names) for name, this in ids.items()],
+        "payments": [
+            {
+                "influencer": names[payment["influencer_id"]],
+                **{
+                    field: payment[field]
+                    for field in (
+                        "currency",
+                        "gross",
+                        "withholding",
+                        "consumption_tax",
+                        "fee",
+                        "net",
+                        "status",
+                    )
+                },
+            }
+            async for payment in staff.pages("/v1/payments", run=p.PAYMENT_RUN)
+        ],
+        "ledger": {"postings": ledger["postings"], "sum": ledger["sum"]},
+        "notifications": {
+            channel: statuses.get("sent", 0) + statuses.get("unknown", 0)
+            for channel, statuses in sorted(deliveries.items())
+        },
+    }
+
+
+async def _campaign(staff: Api, name: str, this: str, names: Mapping[str, str]) -> Json:
+    brief = await staff.get(f"/v1/campaigns/{this}")
+    money = await staff.get(f"/v1/budgets/{this}")
+    clicks = await staff.get("/v1/clicks/summary", campaign_id=this)
+    conversions = await staff.get("/v1/conversions/summary", campaign_id=this)
+    posts = Counter([post["status"] async for post in staff.pages("/v1/posts", campaign_id=this)])
+    states = Counter([each["state"] async for each in staff.pages("/v1/participations", campaign_id=this)])
+    earnings = [
+        {
+            "influencer": names[earning["influencer_id"]],
+            **{field: earning[field] for field in ("posts", "views", "likes", "comments", "revenue")},
+            "capped": earning["is_capped"],
+        }
+        async for earning in staff.pages("/v1/earnings", campaign_id=this)
+        if earning["revenue"] != "0.000000"
+    ]
+    return {
+        "name": name,
+        "type": brief["type"],
+        "status": brief["status"],
+        "currency": brief["currency"],
+        "budget": money["budget"],
+        "cost": money["cost"],
+        "peak_cost": money["peak_cost"],
+        "revenue": money["revenue"],
+        "posts": dict(sorted(posts.items())),
+        "clicks": clicks["verdicts"],
+        "conversions": conversions["verdicts"],
+        "participations": dict(sorted(states.items())),
+        "earnings": sorted(earnings, key=lambda earning: earning["influencer"]),
+    }
+
+
+def show(console: Console, statement: Json) -> None:
+    """The statement for a person."""
+    rows = statement["rows"]
+    skipped = ", ".join(f"{count} for {reason}" for reason, count in sorted(rows["skipped"].items()))
+    console.print(f"\n[bold]{rows['read']} lines read[/], skipped: {skipped or 'none'}")
+    campaigns = Table(title="Campaigns", title_justify="left")
+    for column in (
+        "",
+        "type",
+        "status",
+        "budget",
+        "peak cost",
+        "cost",
+        "revenue",
+        "joined",
+        "posts",
+        "clicks",
+        "conversions",
+    ):
+        campaigns.add_column(
+            column, justify="right" if column in {"budget", "peak cost", "cost", "revenue"} else "left"
+        )
+    for each in statement["campaigns"]:
+        campaigns.add_row(
+            each["name"],
+            each["type"],
+            each["status"],
+            *(each[name] for name in ("budget", "peak_cost", "cost", "revenue")),
+            str(each["participations"].get("joined", 0)),
+            *(_counts(each[name]) for name in ("posts", "clicks", "conversions")),
+        )
+    console.print(campaigns)
+    earned = Table(title="Best earners", title_justify="left")
+    for column in ("campaign", "influencer", "posts", "views", "revenue", ""):
+        earned.add_column(column, justify="right" if column in {"posts", "views", "revenue"} else "left")
+    best = sorted(
+        ((each["name"], earning) for each in statement["campaigns"] for earning in each["earnings"]),
+        key=lambda pair: (-float(pair[1]["revenue"]), pair[0], pair[1]["influencer"]),
+    )
+    for name, earning in best[:12]:
+        earned.add_row(
+            name,
+            earning["influencer"],
+            str(earning["posts"]),
+            f"{earning['views']:,}",
+            earning["revenue"],
+            "capped" if earning["capped"] else "",
+        )
+    console.print(earned)
+    payments = Counter((payment["status"], payment["currency"]) for payment in statement["payments"])
+    for (status, currency), count in sorted(payments.items()):
+        console.print(f"payments {status}: {count} in {currency}")
+    ledger = statement["ledger"]
+    console.print(f"ledger: {ledger['postings']} postings, sum {_counts(ledger['sum'])}")
+    console.print(f"notifications: {_counts(statement['notifications'])}")
+
+
+def _counts(found: Json) -> str:
+    return ", ".join(f"{name} {value}" for name, value in sorted(found.items())) or "-"

@@ -1,0 +1,67 @@
+"""Faults that a test switches on: an answer of another status, a slow answer, a connection that breaks."""
+
+from collections.abc import Sequence
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+MOST_FAULTS = 100
+_LONGEST_SECONDS = 600
+SMTP = "/smtp"
+"""What stands for mail in `path_prefix`."""
+
+
+class Fault(BaseModel):
+    """What happens to the next `times` requests below `path_prefix`; exactly one of status, slow and reset.
+
+    status: the answer (below /smtp a reply code); reason: what Google's error body says then.
+    slow: seconds until the request is worked on. reset: the connection breaks before its answer is whole (a
+    mail is kept before it does).
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path_prefix: Annotated[str, Field(pattern=r"^/(youtube|push|mail|smtp)", max_length=500)]
+    status: Annotated[int | None, Field(ge=400, le=599)] = None
+    reason: Annotated[str | None, Field(max_length=100)] = None
+    slow: Annotated[float | None, Field(gt=0, le=_LONGEST_SECONDS)] = None
+    reset: bool = False
+    times: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        if (self.status is not None) + (self.slow is not None) + self.reset != 1:
+            raise ValueError("give one of status, slow and reset")
+        return self
+
+
+class Faults:
+    """The faults that are switched on, in the order in which they were."""
+
+    def __init__(self) -> None:
+        self._left: list[tuple[Fault, int]] = []
+
+    def add(self, fault: Fault) -> bool:
+        """False when there are too many already."""
+        if len(self._left) >= MOST_FAULTS:
+            return False
+        self._left.append((fault, fault.times))
+        return True
+
+    def clear(self) -> None:
+        self._left.clear()
+
+    def listed(self) -> Sequence[tuple[Fault, int]]:
+        """Each fault, and how often it will still happen."""
+        return tuple(self._left)
+
+    def take(self, path: str) -> Fault | None:
+        """The fault that happens to this request, used up by once."""
+        for place, (fault, left) in enumerate(self._left):
+            if path.startswith(fault.path_prefix):
+                if left > 1:
+                    self._left[place] = (fault, left - 1)
+                else:
+                    del self._left[place]
+                return fault
+        return None

@@ -1,0 +1,201 @@
+"""The five services on the embedded stack: environment, migrations, processes, gateway."""
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+
+from souk.contracts.topic import SERVICES, Service
+from souk.local import envoy, gateway, probes, tokens
+from souk.local.folder import Folder, passwords, ports, remembered_ports, write_private
+from souk.local.process import Spec
+from souk.local.servers import NAMES
+from souk.local.stack import SECRETS, of_folder
+
+DEFAULT_GATEWAY_PORT = 8080
+REDIRECT = "tracking-redirect"
+STANDINS = "standins"
+STANDINS_SMTP = "standins-smtp"
+_MAIL_USER = "souk"
+
+
+def suite_ports(folder: Folder) -> Mapping[str, int]:
+    """Ports of the services' APIs, the redirect, the stand-ins and the gateway (8080 unless set or taken)."""
+    fixed: dict[str, str | None] = {
+        "gateway": "SOUK_GATEWAY_PORT",
+        "gateway-admin": None,
+        REDIRECT: "SOUK_REDIRECT_PORT",
+        STANDINS: "SOUK_STANDINS_HTTP",
+        STANDINS_SMTP: "SOUK_STANDINS_SMTP",
+        **dict.fromkeys(SERVICES),
+    }
+    return ports(folder, fixed, preferred={"gateway": DEFAULT_GATEWAY_PORT})
+
+
+def pulses(folder: Folder) -> dict[str, str]:
+    """The `/internal/pulse` URL of every process that has work of its own; for `souk.local.clock`."""
+    known = remembered_ports(folder)
+    return {name: f"http://127.0.0.1:{known[name]}/internal/pulse" for name in (*SERVICES, REDIRECT)}
+
+
+def specs(folder: Folder) -> tuple[Spec, ...]:
+    """Everything above the servers, in dependence order, and the stand-ins of the outside."""
+    chosen = suite_ports(folder)
+    stack = of_folder(folder)
+    tokens.signing_key(folder)
+    shared = shared_environment(folder, chosen)
+    found = [_standins(folder, chosen, shared["SOUK_CLOCK"])]
+    for service in SERVICES:
+        environment = {
+            **shared,
+            **stack.environment(service),
+            f"SOUK_{service.upper()}_LISTEN": f"127.0.0.1:{chosen[service]}",
+        }
+        after: tuple[str, ...] = ("topics",)
+        if not _migrated(folder, service):
+            found.append(_migration(folder, service, environment))
+            after = ("topics", f"{service}-migrate")
+        found.append(_service(service, environment, chosen[service], after))
+        if service == "tracking":
+            found.append(_redirect(environment, chosen[REDIRECT], after))
+    return (_topics(folder), *found, _gateway(folder, chosen))
+
+
+def shared_environment(folder: Folder, chosen: Mapping[str, int]) -> dict[str, str]:
+    """What every service is told alike. What the caller's environment says (an OIDC issuer, the address of an
+    outside system, an OTLP endpoint) goes first."""
+    secrets = passwords(folder, SECRETS)
+    outside = f"http://127.0.0.1:{chosen[STANDINS]}"
+    defaults = {
+        "SOUK_OIDC_ISSUER": tokens.ISSUER,
+        "SOUK_OIDC_AUDIENCE": tokens.AUDIENCE,
+        "SOUK_OIDC_JWKS": str(folder.jwks),
+        "SOUK_CLOCK": _clock(folder),
+        "SOUK_PUBLIC_URL": f"http://127.0.0.1:{chosen['gateway']}",
+        "SOUK_REDIRECT_LISTEN": f"127.0.0.1:{chosen[REDIRECT]}",
+        "SOUK_TRACKING_SPOOL": str(folder.spool),
+        "SOUK_TRACKING_SECRET": secrets["tracking"],
+        "SOUK_UNSUBSCRIBE_SECRET": secrets["unsubscribe"],
+        "SOUK_YOUTUBE_URL": outside,
+        "SOUK_YOUTUBE_KEY": secrets["youtube"],
+        "SOUK_SMTP": f"smtp://{_MAIL_USER}:{secrets['smtp']}@127.0.0.1:{chosen[STANDINS_SMTP]}",
+        "SOUK_PUSH_ALLOWED": outside,
+        # Any 32 bytes are a private key of P-256, but for one in four billion.
+        "SOUK_PUSH_VAPID_KEY": secrets["vapid"],
+    }
+    return {name: os.environ.get(name) or value for name, value in defaults.items()}
+
+
+def _clock(folder: Folder) -> str:
+    return f"manual:{folder.clock}" if folder.clock.exists() else "system"
+
+
+def _standins(folder: Folder, chosen: Mapping[str, int], clock: str) -> Spec:
+    """The outside. Nothing waits for it: the services bear that it isn't there, as they must anyway."""
+    secrets = passwords(folder, SECRETS)
+    environment = {
+        "SOUK_CLOCK": clock,
+        "SOUK_STANDINS_HTTP": str(chosen[STANDINS]),
+        "SOUK_STANDINS_SMTP": str(chosen[STANDINS_SMTP]),
+        "SOUK_STANDINS_FOLDER": str(folder.standins),
+        "SOUK_STANDINS_YOUTUBE_KEY": secrets["youtube"],
+        "SOUK_STANDINS_SMTP_USER": _MAIL_USER,
+        "SOUK_STANDINS_SMTP_PASSWORD": secrets["smtp"],
+    }
+    if data := os.environ.get("SOUK_STANDINS_DATA"):
+        # A process of the suite works in the data folder.
+        environment["SOUK_STANDINS_DATA"] = str(Path(data).absolute())
+    return Spec(
+        name=STANDINS,
+        command=(sys.executable, "-m", "souk.local.standins"),
+        environment=environment,
+        ready=lambda: probes.http_serves(chosen[STANDINS], "/health/ready"),
+    )
+
+
+def _command(service: Service) -> str:
+    return str(Path(sys.executable).parent / f"souk-{service}")
+
+
+def _topics(folder: Folder) -> Spec:
+    return Spec(
+        name="topics",
+        command=(sys.executable, "-m", "souk.local.provision", str(folder.root)),
+        ready=None,
+        after=NAMES,
+    )
+
+
+def _service(service: Service, environment: Mapping[str, str], port: int, after: tuple[str, ...]) -> Spec:
+    return Spec(
+        name=service,
+        command=(_command(service), "all"),
+        environment=environment,
+        ready=lambda: probes.http_serves(port, "/health/ready"),
+        after=after,
+        stop_within=15,
+    )
+
+
+def _redirect(environment: Mapping[str, str], port: int, after: tuple[str, ...]) -> Spec:
+    return Spec(
+        name=REDIRECT,
+        command=(_command("tracking"), "redirect"),
+        environment=environment,
+        ready=lambda: probes.http_serves(port, "/health/ready"),
+        after=after,
+        stop_within=15,
+    )
+
+
+def _gateway(folder: Folder, chosen: Mapping[str, int]) -> Spec:
+    upstreams = gateway.Upstreams(
+        listen=("127.0.0.1", chosen["gateway"]),
+        admin=("127.0.0.1", chosen["gateway-admin"]),
+        services={service: ("127.0.0.1", chosen[service]) for service in SERVICES},
+        redirect=("127.0.0.1", chosen[REDIRECT]),
+        issuer=os.environ.get("SOUK_OIDC_ISSUER") or tokens.ISSUER,
+        audience=os.environ.get("SOUK_OIDC_AUDIENCE") or tokens.AUDIENCE,
+        jwks=os.environ.get("SOUK_OIDC_JWKS") or str(folder.jwks),
+    )
+    path = folder.root / "envoy.json"
+    write_private(path, json.dumps(gateway.configuration(upstreams)))
+    return envoy.spec(path, chosen["gateway-admin"])
+
+
+def _migration(folder: Folder, service: Service, environment: Mapping[str, str]) -> Spec:
+    async def done() -> None:
+        _marker(folder, service).write_text(_schema(service))
+
+    return Spec(
+        name=f"{service}-migrate",
+        command=(_command(service), "migrate"),
+        environment=environment,
+        ready=None,
+        settle=done,
+        after=("postgres",),
+    )
+
+
+def _migrated(folder: Folder, service: Service) -> bool:
+    """Whether this folder's database has had every migration of the code at hand."""
+    marker = _marker(folder, service)
+    return marker.exists() and marker.read_text() == _schema(service)
+
+
+def _marker(folder: Folder, service: Service) -> Path:
+    return folder.root / f"migrated-{service}"
+
+
+def _schema(service: Service) -> str:
+    """A digest of the migrations' source, the chassis's included, found without importing them."""
+    digest = hashlib.sha256()
+    for package in (f"souk.{service}", "souk.chassis"):
+        found = find_spec(package)
+        for place in (found and found.submodule_search_locations) or ():
+            for file in sorted(Path(place, "migrations").rglob("*.py")):
+                digest.update(file.name.encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()

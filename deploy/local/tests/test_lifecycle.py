@@ -1,0 +1,258 @@
+"""Starting, killing and stopping real servers: nothing is lost and nothing is left over."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import asyncpg
+import psutil
+import pytest
+import redis
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from souk.contracts.topics.campaigns import CAMPAIGNS
+from souk.local import control
+from souk.local.folder import Folder
+from souk.local.stack import Stack
+from souk.local.testing import MakeDatabase, MakeTopics
+
+SOUK = str(Path(sys.executable).parent / "souk")
+
+
+@pytest.fixture
+def empty_folder() -> Iterator[Folder]:
+    with tempfile.TemporaryDirectory(prefix="souk-lifecycle-") as root:
+        folder = Folder(Path(root) / "data")
+        yield folder
+        control.stop(folder)
+
+
+def souk(folder: Folder, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [SOUK, *arguments],
+        env={**os.environ, "SOUK_DATA": str(folder.root), **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def processes_of(folder: Folder) -> list[psutil.Process]:
+    """Whatever works in the folder or was told of it."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.pid != os.getpid() and (
+                process.cwd().startswith(str(folder.root)) or str(folder.root) in " ".join(process.cmdline())
+            ):
+                found.append(process)
+        except (psutil.NoSuchProcess, psutil.ZombieProcess, psutil.AccessDenied):
+            continue
+    return found
+
+
+def eventually(condition: Callable[[], bool], within: float = 20) -> bool:
+    deadline = time.monotonic() + within
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def pid_of(folder: Folder, name: str) -> int | None:
+    """The process id, once it is ready."""
+    state = {each["name"]: each for each in control.status(folder)}[name]
+    return state["pid"] if state["state"] == "ready" else None
+
+
+def back(folder: Folder, name: str, before: int | None) -> Callable[[], bool]:
+    return lambda: pid_of(folder, name) not in {None, before}
+
+
+def test_kafka_killed_comes_back_with_its_records(
+    stack: Stack, stack_folder: Folder | None, topic_copies: MakeTopics
+) -> None:
+    if stack_folder is None:
+        pytest.skip("the servers are not ours to kill")
+    (topic,) = topic_copies(CAMPAIGNS)
+    producer = Producer(stack.kafka.settings("campaign") | {"enable.idempotence": True})
+    errors: list[object] = []
+    producer.produce(
+        topic.name, b"kept", b"key", partition=0, on_delivery=lambda error, _: errors.append(error)
+    )
+    producer.flush(20)
+    assert errors == [None]
+    before = pid_of(stack_folder, "kafka")
+
+    control.kill(stack_folder, "kafka", signal.SIGKILL)
+
+    assert eventually(back(stack_folder, "kafka", before))
+    consumer = Consumer(stack.kafka.settings("billing") | {"group.id": "souk.billing.kept"})
+    consumer.assign([TopicPartition(topic.name, 0, 0)])
+    record = consumer.poll(20)
+    consumer.close()
+    assert record is not None
+    assert record.value() == b"kept"
+
+
+async def test_postgres_killed_comes_back_with_its_rows(
+    stack_folder: Folder | None, database: MakeDatabase
+) -> None:
+    if stack_folder is None:
+        pytest.skip("the servers are not ours to kill")
+    url = database("billing").url
+    connection = await asyncpg.connect(url, timeout=10)
+    await connection.execute("CREATE TABLE kept (id int)")
+    await connection.execute("INSERT INTO kept VALUES (7)")
+    before = pid_of(stack_folder, "postgres")
+
+    control.kill(stack_folder, "postgres", signal.SIGKILL)
+
+    assert eventually(back(stack_folder, "postgres", before))
+    connection.terminate()
+    again = await asyncpg.connect(url, timeout=10)
+    assert await again.fetchval("SELECT id FROM kept") == 7
+    await again.close()
+
+
+def test_valkey_killed_comes_back_with_its_password(stack: Stack, stack_folder: Folder | None) -> None:
+    if stack_folder is None:
+        pytest.skip("the servers are not ours to kill")
+    before = pid_of(stack_folder, "valkey")
+
+    control.kill(stack_folder, "valkey", signal.SIGKILL)
+
+    assert eventually(back(stack_folder, "valkey", before))
+    assert redis.Redis.from_url(stack.redis, socket_timeout=5).ping()
+    with pytest.raises(redis.AuthenticationError):
+        redis.Redis.from_url(re.sub("//.*@", "//", stack.redis), socket_timeout=5).ping()
+
+
+def test_a_held_process_stays_down_until_restarted(stack_folder: Folder | None) -> None:
+    if stack_folder is None:
+        pytest.skip("the servers are not ours to kill")
+
+    control.kill(stack_folder, "valkey", signal.SIGKILL, hold=True)
+
+    def state() -> str:
+        return str({each["name"]: each for each in control.status(stack_folder)}["valkey"]["state"])
+
+    assert eventually(lambda: state() == "held")
+    control.restart(stack_folder, "valkey")
+    assert state() == "ready"
+
+
+def test_a_second_start_in_the_same_folder_is_refused(stack_folder: Folder | None) -> None:
+    if stack_folder is None:
+        pytest.skip("the servers are not ours to start")
+
+    second = souk(stack_folder, "up", "--servers-only")
+
+    assert second.returncode == 1
+    assert "already running" in second.stderr
+    assert "souk down" in second.stderr
+    assert len(second.stderr.strip().splitlines()) == 1
+
+
+def test_a_port_in_use_is_named_with_what_to_do(empty_folder: Folder) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+
+        refused = souk(empty_folder, "up", "--servers-only", SOUK_KAFKA_PORT=str(port))
+
+    assert refused.returncode == 1
+    assert refused.stderr.strip() == (
+        f"Port {port} is in use: stop the program that uses it, or set SOUK_KAFKA_PORT to another."
+    )
+    assert processes_of(empty_folder) == []
+
+
+def test_a_folder_of_another_version_is_left_alone(empty_folder: Folder) -> None:
+    empty_folder.root.mkdir()
+    (empty_folder.root / "format.json").write_text('{"layout": 0}')
+
+    refused = souk(empty_folder, "up", "--servers-only")
+
+    assert refused.returncode == 1
+    assert "made by another version" in refused.stderr
+    assert [path.name for path in empty_folder.root.iterdir() if path.is_file()] == ["format.json"]
+
+
+def test_ctrl_c_while_starting_leaves_no_process(empty_folder: Folder) -> None:
+    starting = subprocess.Popen(
+        [SOUK, "up", "--servers-only"],
+        env={**os.environ, "SOUK_DATA": str(empty_folder.root)},
+        # A shell's background job ignores Ctrl-C and so do its children, pytest among them.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert eventually(lambda: any(empty_folder.pids.glob("*.json")))
+
+    starting.send_signal(signal.SIGINT)
+    _, said = starting.communicate(timeout=30)
+
+    assert starting.returncode == 130
+    assert said.endswith("Stopped.\n")
+    assert processes_of(empty_folder) == []
+
+
+def test_a_killed_supervisor_takes_everything_with_it_and_the_next_start_works(empty_folder: Folder) -> None:
+    first = control.launch(empty_folder, servers_only=True, lifeline=True)
+    control.wait_ready(empty_folder)
+    assert len(processes_of(empty_folder)) >= 4
+
+    first.process.kill()
+    first.process.wait(10)
+
+    assert eventually(lambda: processes_of(empty_folder) == [])
+    second = control.launch(empty_folder, servers_only=True, lifeline=True)
+    control.wait_ready(empty_folder)
+    assert second.lifeline is not None
+    second.lifeline.close()
+    assert second.process.wait(30) == 0
+    assert processes_of(empty_folder) == []
+
+
+def test_secrets_are_readable_by_their_owner_alone_and_stay(
+    stack_folder: Folder | None, stack: Stack
+) -> None:
+    if stack_folder is None:
+        pytest.skip("the secrets are not ours")
+    private = [
+        path for path in stack_folder.root.rglob("*") if path.suffix in {".json", ".properties", ".conf"}
+    ]
+
+    readable_by_others = [
+        path.name
+        for path in private
+        if path.stat().st_mode & 0o077 and b"password" in path.read_bytes().lower()
+    ]
+
+    assert readable_by_others == []
+    assert (stack_folder.root / "secrets.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_topics_provisioned_twice_stay_as_they_are(stack: Stack, topic_copies: MakeTopics) -> None:
+    from souk.local import provision
+
+    (topic,) = topic_copies(CAMPAIGNS)
+    admin = AdminClient(stack.kafka.settings("admin"))
+    before = admin.list_topics(topic.name, timeout=10).topics[topic.name].partitions.keys()
+
+    provision.provision(stack.kafka.settings("admin"), [provision.plan(topic)])
+
+    assert admin.list_topics(topic.name, timeout=10).topics[topic.name].partitions.keys() == before

@@ -1,0 +1,140 @@
+"""Who may write and read which topic: the whole table of the contracts, asked of the broker itself."""
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import TopicAuthorizationFailedError
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from souk.contracts.topic import SERVICES, Topic
+from souk.contracts.topics import TOPICS
+from souk.local.stack import Stack
+
+READERS = (*SERVICES, "subscriber")
+
+
+def client_settings(stack: Stack, principal: str) -> dict[str, Any]:
+    login = stack.kafka.logins[principal]
+    return {
+        "bootstrap_servers": stack.kafka.bootstrap,
+        "security_protocol": stack.kafka.protocol,
+        "sasl_mechanism": stack.kafka.mechanism,
+        "sasl_plain_username": login.user,
+        "sasl_plain_password": login.password,
+    }
+
+
+async def may_write(producer: AIOKafkaProducer, topic: str) -> bool:
+    try:
+        await asyncio.wait_for(producer.send_and_wait(topic, b"{}", key=b"rights"), 10)
+    except TopicAuthorizationFailedError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("principal", READERS)
+async def test_only_the_owner_writes_a_topic(
+    stack: Stack, topics: tuple[Topic[Any], ...], principal: str
+) -> None:
+    expected = {topic.name for topic in topics if topic.owner == principal}
+
+    async with AIOKafkaProducer(**client_settings(stack, principal)) as producer:
+        written = {topic.name for topic in topics if await may_write(producer, topic.name)}
+
+    assert written == expected
+
+
+@pytest.mark.parametrize("principal", READERS)
+def test_only_named_readers_read_a_topic(
+    stack: Stack, topics: tuple[Topic[Any], ...], principal: str
+) -> None:
+    expected = {
+        topic.name
+        for topic in topics
+        if principal in topic.readers or (principal == "subscriber" and topic.data_class == "public")
+    }
+
+    assert readable(stack, principal, {topic.name for topic in topics}) == expected
+
+
+@pytest.mark.parametrize(
+    "topic", [topic for topic in TOPICS if topic.data_class == "private"], ids=lambda topic: topic.name
+)
+def test_a_private_topic_names_its_readers_one_by_one(
+    stack: Stack, topics: tuple[Topic[Any], ...], topic: Topic[Any]
+) -> None:
+    readers = {principal for principal in READERS if readable(stack, principal, {topic.name})}
+
+    assert readers == set(topic.readers)
+    assert "subscriber" not in readers
+
+
+@pytest.mark.parametrize(
+    ("principal", "group", "allowed"),
+    [
+        ("billing", "souk.billing", True),
+        ("billing", "souk.billing.test", True),
+        ("billing", "souk.campaign", False),
+        ("billing", "billing", False),
+        ("subscriber", "subscriber.warehouse", True),
+        ("subscriber", "souk.notify", False),
+    ],
+)
+def test_a_principal_joins_only_groups_of_its_prefix(
+    stack: Stack, topics: tuple[Topic[Any], ...], principal: str, group: str, allowed: bool
+) -> None:
+    offsets = ConsumerGroupTopicPartitions(group, [TopicPartition("campaign.organisations.v1", 0, 0)])
+
+    admin = AdminClient(stack.kafka.settings(principal))
+    error = admin.alter_consumer_group_offsets([offsets])[group].exception(10)
+
+    refusal = error.args[0].code() if error else None
+    assert refusal == (None if allowed else KafkaError.GROUP_AUTHORIZATION_FAILED)
+
+
+def test_nobody_comes_in_without_a_password(stack: Stack) -> None:
+    settings = stack.kafka.settings("billing") | {"sasl.password": "guess"}
+
+    failures: list[KafkaError] = []
+    admin = AdminClient(settings | {"error_cb": failures.append})
+    with pytest.raises(KafkaException):
+        admin.list_topics(timeout=2)
+    admin.poll(1)
+
+    assert KafkaError._AUTHENTICATION in {failure.code() for failure in failures}
+
+
+def group_prefix(principal: str) -> str:
+    return principal if principal == "subscriber" else f"souk.{principal}"
+
+
+def readable(stack: Stack, principal: str, names: set[str]) -> set[str]:
+    """Which of the topics a fetch by `principal` is answered for, told by the broker for each."""
+    consumer = Consumer(
+        stack.kafka.settings(principal)
+        | {"group.id": f"{group_prefix(principal)}.rights", "enable.auto.commit": False}
+        | {"enable.partition.eof": True}
+    )
+    # A topic that may not even be described isn't listed.
+    listed = consumer.list_topics(timeout=10).topics.keys() & names
+    verdicts: dict[str, bool] = dict.fromkeys(names - listed, False)
+    consumer.assign([TopicPartition(name, 0, 0) for name in listed])
+    deadline = time.monotonic() + 20
+    try:
+        while len(verdicts) < len(names) and time.monotonic() < deadline:
+            message = consumer.poll(1)
+            if message is None:
+                continue
+            code = message.error().code() if message.error() else None
+            if code in {None, KafkaError._PARTITION_EOF}:
+                verdicts[message.topic()] = True
+            elif code == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+                verdicts[message.topic()] = False
+    finally:
+        consumer.close()
+    assert verdicts.keys() == names
+    return {name for name, allowed in verdicts.items() if allowed}
