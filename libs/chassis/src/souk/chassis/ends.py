@@ -105,8 +105,25 @@ def barrier(intake: Intake | None, units: Units, ends: LogEnds) -> Barrier:
             while True:
                 async with units.begin(read_only=True) as work:
                     applied = await fence.positions(work, intake.group)
-                if not any(lag(targets, applied).values()):
+                if _all_passed(targets, applied) and not _beyond(await ends.of(topics), applied):
                     return
                 await asyncio.sleep(_POLL_SECONDS)
 
     return wait
+
+
+def _all_passed(
+    targets: Mapping[TopicPartition, int], applied: Mapping[TopicPartition, fence.Position]
+) -> bool:
+    """Whether each position is at its target or past it: records go on arriving while somebody waits."""
+    return all(
+        target == 0 or (partition in applied and applied[partition].next_offset >= target)
+        for partition, target in targets.items()
+    )
+
+
+def _beyond(ends: Mapping[TopicPartition, int], applied: Mapping[TopicPartition, fence.Position]) -> bool:
+    """Whether a position, read before `ends`, is past its end: of a topic that was made anew."""
+    return any(
+        partition in applied and applied[partition].next_offset > end for partition, end in ends.items()
+    )
