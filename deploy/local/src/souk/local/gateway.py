@@ -79,6 +79,8 @@ def _listener(up: Upstreams) -> Json:
     return {
         "name": "gateway",
         "address": _address(up.listen),
+        # A second Envoy on this port is refused; sharing it would give each half of the requests.
+        "enable_reuse_port": False,
         "per_connection_buffer_limit_bytes": BODY_LIMIT,
         "filter_chains": [
             {
