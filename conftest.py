@@ -1,16 +1,17 @@
-"""How tests are shared out among pytest's workers: a file stays together, and so do those of one suite."""
-
-from pathlib import Path
+"""How tests are shared out among pytest's workers."""
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
-ROOT = Path(__file__).parent
+
+class _ByFile(LoadScopeScheduling):
+    """A file's tests stay in one worker, and so do all that use the running suite: no two run at a time."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "tests" if file.startswith("tests/") else file
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that use one running suite stay in one worker, so that no two suites run at a time for them."""
-    for item in items:
-        place = item.path.relative_to(ROOT)
-        together = "tests" if place.parts[0] == "tests" else str(place)
-        item.add_marker(pytest.mark.xdist_group(together))
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    return _ByFile(config, log)
