@@ -102,6 +102,8 @@ class Campaign(State):
     hold_days: Count = 0
     window_days: Count = 30
     """How long after a click an order is still credited to it."""
+    terms_version: Count = 0
+    """The version of `campaign.terms` that this brief goes with: who values it needs that one, or a newer one."""
 
 
 CAMPAIGNS = Topic(

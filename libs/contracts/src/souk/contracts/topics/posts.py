@@ -48,6 +48,8 @@ class Post(State):
     status: PostStatus
     counts: bool
     """False for a second live post without multi-posting, until the first is ineffective."""
+    counts_since: Instant | None = None
+    """When it last began to count; None while it does not."""
     reason: str | None = None
     """Why it is ineffective."""
     warnings: tuple[PostWarning, ...] = ()
