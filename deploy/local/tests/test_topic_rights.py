@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import TopicAuthorizationFailedError
+from aiokafka.errors import MessageSizeTooLargeError, TopicAuthorizationFailedError
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
@@ -15,6 +15,7 @@ from souk.contracts.topics import TOPICS
 from souk.local.stack import Stack
 
 READERS = (*SERVICES, "subscriber")
+TOO_LARGE = bytes(1_200_000)
 
 
 def client_settings(stack: Stack, principal: str) -> dict[str, Any]:
@@ -29,11 +30,14 @@ def client_settings(stack: Stack, principal: str) -> dict[str, Any]:
 
 
 async def may_write(producer: AIOKafkaProducer, topic: str) -> bool:
+    """Asked with a record that is too large for Kafka, which looks at rights first: nothing is written."""
     try:
-        await asyncio.wait_for(producer.send_and_wait(topic, b"{}", key=b"rights"), 10)
+        await asyncio.wait_for(producer.send_and_wait(topic, TOO_LARGE, key=b"rights"), 10)
     except TopicAuthorizationFailedError:
         return False
-    return True
+    except MessageSizeTooLargeError:
+        return True
+    raise AssertionError(f"{topic} took a record of {len(TOO_LARGE)} bytes")
 
 
 @pytest.mark.parametrize("principal", READERS)
@@ -42,7 +46,9 @@ async def test_only_the_owner_writes_a_topic(
 ) -> None:
     expected = {topic.name for topic in topics if topic.owner == principal}
 
-    async with AIOKafkaProducer(**client_settings(stack, principal)) as producer:
+    async with AIOKafkaProducer(
+        **client_settings(stack, principal), max_request_size=2 * len(TOO_LARGE)
+    ) as producer:
         written = {topic.name for topic in topics if await may_write(producer, topic.name)}
 
     assert written == expected
