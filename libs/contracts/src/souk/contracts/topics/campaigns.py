@@ -103,7 +103,7 @@ class Campaign(State):
     window_days: Count = 30
     """How long after a click an order is still credited to it."""
     terms_version: Count = 0
-    """The version of `campaign.terms` that this brief goes with: who values it needs that one, or a newer one."""
+    """The version of `campaign.terms` that goes with it: who values facts needs that one, or a newer one."""
 
 
 CAMPAIGNS = Topic(
