@@ -6,6 +6,7 @@ import pytest
 
 from souk.contracts.ids import post_id
 from souk.contracts.topics.earnings import Earning, Reinstatement
+from souk.contracts.topics.posts import Post
 from souk.tracking.handlers import posts
 from souk.tracking.store.tables import post
 
@@ -116,6 +117,48 @@ async def test_second_post_counts_once_the_first_is_ineffective(house):
     after = await standing(house)
     assert after["first"][0] == "ineffective"
     assert after["second"][1]
+
+
+async def since(house):
+    """By content: the instant since which it counts, as the newest published state says."""
+    return {
+        state.external_id: state.counts_since
+        for _, state in await house.published()
+        if isinstance(state, Post)
+    }
+
+
+async def test_a_post_says_since_when_it_counts(house):
+    await joined(house, multi_posting=False)
+    house.tube.video("first", "UCmarie", START)
+    house.tube.video("second", "UCmarie", START + HOUR)
+    await house.poll(POLL)
+    found = await since(house)
+
+    house.now(POLL + HOUR)
+    async with house.units.begin() as work:
+        await posts.make_ineffective(work, await post_named(house, "first"), "not on brand")
+
+    assert found == {"first": POLL, "second": None}
+    assert await since(house) == {"first": None, "second": POLL + HOUR}
+
+
+async def test_an_ineffective_post_counts_anew_since_it_was_asked_to_be_effective_again(house):
+    await joined(house)
+    house.tube.video("v", "UCmarie", START)
+    await house.poll(POLL)
+    found = await since(house)
+
+    house.now(POLL + HOUR)
+    async with house.units.begin() as work:
+        await posts.make_ineffective(work, await post_named(house, "v"), "too early")
+    ended = await since(house)
+    house.now(POLL + 2 * HOUR)
+    async with house.units.begin() as work:
+        await posts.ask_to_reinstate(work, await post_named(house, "v"))
+
+    assert (found, ended) == ({"v": POLL}, {"v": None})
+    assert await since(house) == {"v": POLL + 2 * HOUR}
 
 
 @pytest.mark.parametrize(

@@ -47,12 +47,12 @@ class Standing:
 def counting(posts: Sequence[Standing], *, multi_posting: bool) -> set[UUID]:
     """The posts of one participation that count.
 
-    With multi-posting every one does, ineffective ones included (they are worth nothing by their
-    status). Without, the live one that was published first, unless an approved one counts already. A
-    pending post counts when it would, were it live: billing must judge its whole worth.
+    An ineffective one never does. With multi-posting every other does; without, the live one that was
+    published first, unless an approved one counts already. A pending post counts when it would, were it
+    live: billing must judge its whole worth.
     """
     if multi_posting:
-        return {post.id for post in posts}
+        return {post.id for post in posts if post.status != "ineffective"}
     live = [post for post in posts if post.status in ("effective", "warning", "approved")]
     counted = {first.id} if (first := _first(live)) else set()
     counted |= {post.id for post in posts if post.status == "pending" and _first([*live, post]) == post}

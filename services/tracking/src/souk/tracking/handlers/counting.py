@@ -5,7 +5,7 @@ from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, case, literal, select, update
+from sqlalchemy import Row, case, literal, null, select, update
 
 from souk.chassis.work import Work
 from souk.tracking.domain.posts import Standing, counting
@@ -14,7 +14,7 @@ from souk.tracking.store.tables import campaign, post
 
 
 async def recount(work: Work, participations: Collection[UUID], bumped: Collection[UUID]) -> set[UUID]:
-    """Set `counts` anew for the posts of these participations, whose rows the caller has locked.
+    """Set `counts` and `counts_since` anew for the posts of these participations, locked by the caller.
 
     bumped: posts that this unit already made a new version of: they get no further one. Returns the other
     posts that changed, at their next version; the caller publishes all of them.
@@ -47,6 +47,7 @@ async def recount(work: Work, participations: Collection[UUID], bumped: Collecti
             .where(post.c.id.in_(flipped))
             .values(
                 counts=~post.c.counts,
+                counts_since=case((post.c.counts, null()), else_=work.now),
                 version=post.c.version + case((already, literal(0)), else_=literal(1)),
                 changed_at=work.now,
             )

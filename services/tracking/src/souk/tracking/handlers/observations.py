@@ -174,6 +174,7 @@ def _found(
         "status": rules.status_by_warnings("effective", warnings),
         # Without multi-posting the recount that follows says which one counts.
         "counts": taker.multi_posting,
+        "counts_since": work.now if taker.multi_posting else None,
         "warnings": store.warnings_column(warnings),
         **store.latest_columns(metrics),
         "observed_at": piece.observed_at,

@@ -59,6 +59,7 @@ def post_state(row: Any) -> Post:
         found_at=row.found_at,
         status=row.status,
         counts=row.counts,
+        counts_since=row.counts_since,
         reason=row.reason,
         warnings=warnings_of(row),
         latest=metrics_of(row),

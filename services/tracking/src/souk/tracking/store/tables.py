@@ -176,6 +176,7 @@ post = Table(
     _instant("found_at"),
     Column("status", Text, nullable=False),
     Column("counts", Boolean, nullable=False),
+    _instant("counts_since", nullable=True),
     Column("reason", Text),
     Column("warnings", JSONB, nullable=False, server_default=text("'[]'")),
     _count("views"),
