@@ -83,7 +83,10 @@ async def tenants(suite: Any) -> Tenants:
     organisations = {role: uuid4() for role in ("advertiser", "agency", "talent-agency")}
     person = await suite.influencer(talent_agency_id=str(organisations["talent-agency"]))
     account = suite.account(person)
-    terms = {"advertiser_id": organisations["advertiser"], "approval_mode": "manual", "type": "ecommerce"}
+    terms = {
+        "advertiser_id": organisations["advertiser"], "agency_id": organisations["agency"],
+        "approval_mode": "manual", "type": "ecommerce",
+    }  # fmt: skip
     campaign, second = suite.campaign(**terms), suite.campaign(**terms)
     third = suite.campaign(**terms | {"track_posts": True})
     await suite.reads(
@@ -162,6 +165,32 @@ async def test_lists_hold_own_rows_alone(tenants: Tenants, path: str) -> None:
     own = 1 if path == "/v1/influencers" else 3
     themselves = 1 if path == "/v1/influencers" else 0
     assert number == row(everything, own, own, own, own, none, none, none, themselves)
+
+
+async def test_an_agency_keeps_its_campaigns_when_the_advertiser_goes_to_another(suite: Any) -> None:
+    advertiser, before, after = uuid4(), uuid4(), uuid4()
+    people = [await suite.influencer(), await suite.influencer()]
+    campaigns = [suite.campaign(advertiser_id=advertiser, agency_id=agency) for agency in (before, after)]
+    moved = {"advertiser": advertiser, "agency": after}
+    await suite.reads(*campaigns, _organisation(suite, "advertiser", advertiser, moved))
+    participations = []
+    for one, who in zip(campaigns, people, strict=True):
+        body = {"campaign_id": str(one.id), "influencer_id": str(who)}
+        participations.append((await suite.staff.post("/v1/participations", body)).json()["id"])
+
+    for own, agency in enumerate((before, after)):
+        caller = suite.caller("agency", agency)
+        listed = (await caller.get("/v1/participations")).json()["items"]
+        assert [one["id"] for one in listed] == [participations[own]]
+        met = (await caller.get("/v1/influencers")).json()["items"]
+        assert [one["id"] for one in met] == [str(people[own])]
+        for number, status in ((own, OK), (1 - own, LOST)):
+            for path in (
+                f"/v1/participations/{participations[number]}",
+                f"/v1/selections/{campaigns[number].id}",
+                f"/v1/referral-codes?campaign_id={campaigns[number].id}",
+            ):
+                assert (await caller.send("GET", path)).status_code == status, path
 
 
 async def test_bulk_approval_reaches_own_participations_alone(tenants: Tenants) -> None:

@@ -28,8 +28,9 @@ from souk.influencer.store.tables import (
 _AREAS: tuple[Area, ...] = get_args(Area)
 _MOST_ENGAGEMENT = 2_000_000_000
 _COLUMNS = (
-    "id", "version", "advertiser_id", "type", "lifecycle", "title", "created_at", "approved_at", "start_date",
-    "opens_at", "starts_at", "ends_at", "approval_mode", "visibility", "track_posts", "budget_version",
+    "id", "version", "advertiser_id", "agency_id", "type", "lifecycle", "title", "created_at", "approved_at",
+    "start_date", "opens_at", "starts_at", "ends_at", "approval_mode", "visibility", "track_posts",
+    "budget_version",
 )  # fmt: skip
 BRIEF = frozenset(
     {
@@ -120,7 +121,7 @@ async def keep_budgets(work: Work, states: Sequence[Budget]) -> None:
 
 
 async def keep_organisations(work: Work, states: Sequence[Organisation]) -> None:
-    columns = ("id", "version", "kind", "agency_id")
+    columns = ("id", "version", "kind")
     await upsert_newer(
         work, organisation, [{name: getattr(state, name) for name in columns} for state in states]
     )

@@ -162,6 +162,7 @@ campaign = Table(
     Column("id", Uuid, primary_key=True),
     Column("version", BigInteger, nullable=False),
     Column("advertiser_id", Uuid, nullable=False),
+    Column("agency_id", Uuid),
     Column("type", Text, nullable=False),
     Column("lifecycle", Text, nullable=False),
     Column("title", Text, nullable=False),
@@ -190,6 +191,7 @@ campaign = Table(
     Column("started_announced_at", _INSTANT),
     Index("campaign_open", "ends_at", "id", postgresql_where=text("lifecycle = 'approved'")),
     Index("campaign_advertiser", "advertiser_id"),
+    Index("campaign_agency", "agency_id"),
     Index("campaign_start", "start_date", postgresql_where=text("lifecycle = 'approved'")),
 )
 """Copy of campaign.campaigns.v1, and what was done here at its moments (the last three)."""
@@ -210,10 +212,8 @@ organisation = Table(
     Column("id", Uuid, primary_key=True),
     Column("version", BigInteger, nullable=False),
     Column("kind", Text, nullable=False),
-    Column("agency_id", Uuid),
-    Index("organisation_agency", "agency_id"),
 )
-"""Copy of campaign.organisations.v1."""
+"""Copy of campaign.organisations.v1: the kind alone."""
 
 user_levels = Table(
     "user_levels",

@@ -3,7 +3,7 @@
 from sqlalchemy import ColumnElement, exists, false, select, true
 
 from souk.chassis.auth import Principal
-from souk.influencer.store.tables import campaign, influencer, organisation, participation
+from souk.influencer.store.tables import campaign, influencer, participation
 
 HIDDEN = ("unavailable", "available")
 """States in which somebody has not acted: nothing that influencers or their agencies get to see."""
@@ -28,15 +28,17 @@ def own_influencers(who: Principal) -> ColumnElement[bool]:
 
 
 def own_campaigns(who: Principal) -> ColumnElement[bool]:
-    """Over `campaign`: of those who run campaigns. Influencers see theirs as offers alone."""
+    """Over `campaign`: of those who run campaigns. Influencers see theirs as offers alone.
+
+    An agency's are those it works for, whoever works for the advertiser by now.
+    """
     match who.role:
         case "staff":
             return true()
         case "advertiser":
             return campaign.c.advertiser_id == who.organisation_id
         case "agency":
-            clients = select(organisation.c.id).where(organisation.c.agency_id == who.organisation_id)
-            return campaign.c.advertiser_id.in_(clients)
+            return campaign.c.agency_id == who.organisation_id
         case "talent-agency" | "influencer":
             return false()
 
