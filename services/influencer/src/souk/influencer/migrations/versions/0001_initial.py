@@ -121,7 +121,6 @@ CREATE TABLE campaign (
     id UUID NOT NULL,
     version BIGINT NOT NULL,
     advertiser_id UUID NOT NULL,
-    agency_id UUID,
     type TEXT NOT NULL,
     lifecycle TEXT NOT NULL,
     title TEXT NOT NULL,
@@ -151,7 +150,6 @@ CREATE TABLE campaign (
     PRIMARY KEY (id)
 );
 CREATE INDEX campaign_advertiser ON campaign (advertiser_id);
-CREATE INDEX campaign_agency ON campaign (agency_id);
 CREATE INDEX campaign_open ON campaign (ends_at, id) WHERE lifecycle = 'approved';
 CREATE INDEX campaign_start ON campaign (start_date) WHERE lifecycle = 'approved';
 CREATE TABLE budget (
@@ -165,8 +163,10 @@ CREATE TABLE organisation (
     id UUID NOT NULL,
     version BIGINT NOT NULL,
     kind TEXT NOT NULL,
+    agency_id UUID,
     PRIMARY KEY (id)
 );
+CREATE INDEX organisation_agency ON organisation (agency_id);
 CREATE TABLE user_levels (
     id UUID NOT NULL,
     version BIGINT NOT NULL,
