@@ -15,6 +15,7 @@ from souk.contracts.topics.clicks import Click
 
 from .conftest import (
     AGENCY,
+    AUTUMN,
     BRAND,
     END,
     KENJI,
@@ -297,7 +298,7 @@ async def test_every_list_shows_a_tenant_its_own_rows_alone(house, door):
     house.tube.channel("UCmarie")
     house.tube.video("v", "UCmarie", START)
     await house.hear(
-        organisation(agency_id=AGENCY), influencer(talent_agency_id=TALENTS), campaign(type="url", track_posts=True),  # noqa: E501
+        influencer(talent_agency_id=TALENTS), campaign(type="url", track_posts=True, agency_id=AGENCY),
         participation(account_id=account, referral_code="M"),
     )  # fmt: skip
     await house.hear(click())
@@ -329,6 +330,34 @@ async def test_every_list_shows_a_tenant_its_own_rows_alone(house, door):
     for role, who in (*foreign[2:], *own[3:]):
         assert (await door(role, "POST", f"/v1/posts/{post}/ineffective", body, **who)).status_code == 403
     assert await house.query("SELECT status FROM post") == [("effective",)]
+
+
+async def test_an_agency_keeps_its_campaign_when_the_advertiser_goes_to_another(house, door):
+    rival = uuid4()
+    for person, channel, of, agency in (
+        (MARIE, "UCmarie", SPRING, AGENCY), (KENJI, "UCkenji", AUTUMN, rival),
+    ):  # fmt: skip
+        house.tube.channel(channel)
+        house.tube.video(f"of {channel}", channel, START)
+        account = await house.connect(person, channel)
+        await house.hear(
+            campaign(of, type="url", track_posts=True, agency_id=agency), participation(person, of, account_id=account)  # noqa: E501
+        )  # fmt: skip
+    await house.hear(organisation(agency_id=rival))
+    await house.poll(START + 9 * HOUR)
+
+    for agency, person, own, foreign in (
+        (AGENCY, MARIE, SPRING, AUTUMN), (rival, KENJI, AUTUMN, SPRING),
+    ):  # fmt: skip
+        for path in ("/v1/posts", "/v1/links", "/v1/accounts"):
+            items = (await door("agency", "GET", path, organisation=agency)).json()["items"]
+            assert [item["influencer_id"] for item in items] == [str(person)], (path, agency)
+        for path in ("/v1/clicks/summary", "/v1/conversions/summary"):
+            answers = [
+                (await door("agency", "GET", f"{path}?campaign_id={name}", organisation=agency)).status_code
+                for name in (own, foreign)
+            ]
+            assert answers == [200, 404], (path, agency)
 
 
 async def test_accounts_are_connected_by_who_may_and_once(house, door):

@@ -11,7 +11,6 @@ from souk.contracts.topics.campaigns import CAMPAIGNS, Campaign
 from souk.contracts.topics.clicks import CLICKS, Click
 from souk.contracts.topics.earnings import EARNINGS, Earning
 from souk.contracts.topics.influencers import INFLUENCERS, Influencer
-from souk.contracts.topics.organisations import ORGANISATIONS, Organisation
 from souk.contracts.topics.participations import PARTICIPATIONS, Participation
 from souk.contracts.topics.users import USERS, User
 from souk.tracking.handlers import clicks, conversions, erasure, links, posts
@@ -26,10 +25,6 @@ def intake(settings: TrackingSettings) -> Intake:
     keeping = clicks.Keeping(
         window=timedelta(hours=settings.click_window_hours), kept=timedelta(days=settings.clicks_kept_days)
     )
-
-    @reading.reads(ORGANISATIONS)
-    async def organisations_changed(work: Work, states: Sequence[Organisation]) -> None:
-        await copies.copy_organisations(work, states)
 
     @reading.reads(USERS)
     async def users_changed(work: Work, states: Sequence[User]) -> None:

@@ -5,19 +5,21 @@ from typing import Any
 from sqlalchemy import ColumnElement, false, select, true
 
 from souk.chassis.auth import Principal
-from souk.tracking.store.tables import account, campaign, influencer, organisation, participation
+from souk.tracking.store.tables import account, campaign, influencer, participation
 
 
 def own_campaign(who: Principal) -> ColumnElement[bool]:
-    """On `campaign`: staff all, an advertiser its own, an agency those of its advertisers, others none."""
+    """On `campaign`: staff all, an advertiser its own, an agency those it works for, others none.
+
+    An agency keeps its campaigns when the advertiser goes to another.
+    """
     match who.role:
         case "staff":
             return true()
         case "advertiser":
             return campaign.c.advertiser_id == who.organisation_id
         case "agency":
-            clients = select(organisation.c.id).where(organisation.c.agency_id == who.organisation_id)
-            return campaign.c.advertiser_id.in_(clients)
+            return campaign.c.agency_id == who.organisation_id
         case _:
             return false()
 

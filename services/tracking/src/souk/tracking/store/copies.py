@@ -16,15 +16,9 @@ from souk.chassis.work import Work
 from souk.contracts.permissions import Area, Level
 from souk.contracts.topics.campaigns import Campaign
 from souk.contracts.topics.influencers import Influencer
-from souk.contracts.topics.organisations import Organisation
 from souk.contracts.topics.participations import Participation
 from souk.contracts.topics.users import User
-from souk.tracking.store.tables import campaign, influencer, member, organisation, participation
-
-
-async def copy_organisations(work: Work, states: Sequence[Organisation]) -> None:
-    rows = [{"id": s.id, "version": s.version, "agency_id": s.agency_id} for s in states]
-    await upsert_newer(work, organisation, rows)
+from souk.tracking.store.tables import campaign, influencer, member, participation
 
 
 async def copy_users(work: Work, states: Sequence[User]) -> None:
@@ -66,6 +60,7 @@ async def copy_campaigns(work: Work, states: Sequence[Campaign]) -> set[UUID]:
             "id": s.id,
             "version": s.version,
             "advertiser_id": s.advertiser_id,
+            "agency_id": s.agency_id,
             "type": s.type,
             "approved": s.lifecycle == "approved",
             "tracks_posts": s.type == "social" or s.track_posts,

@@ -36,15 +36,6 @@ def _flag(name: str) -> Column[object]:
 
 # Copies of what other services own; version 0 is a placeholder that only holds the lock.
 
-organisation = Table(
-    "organisation",
-    metadata,
-    Column("id", Uuid, primary_key=True),
-    Column("version", BigInteger, nullable=False),
-    Column("agency_id", Uuid),
-    Index("organisation_agency", "agency_id"),
-)
-
 member = Table(
     "member",
     metadata,
@@ -70,6 +61,7 @@ campaign = Table(
     Column("id", Uuid, primary_key=True),
     Column("version", BigInteger, nullable=False),
     Column("advertiser_id", Uuid),
+    Column("agency_id", Uuid),
     Column("type", Text),
     _flag("approved"),
     _flag("tracks_posts"),
@@ -81,6 +73,7 @@ campaign = Table(
     Column("currency", Text),
     Column("window_days", Integer, nullable=False, server_default=text("30")),
     Index("campaign_advertiser", "advertiser_id"),
+    Index("campaign_agency", "agency_id"),
 )
 
 participation = Table(
