@@ -162,16 +162,31 @@ async def test_a_higher_cap_pays_capped_parts_by_who_joined_first(billing, state
     await billing.check_ledger()
 
 
-async def test_terms_that_come_after_the_approval_hold_while_nothing_is_earned(billing, states):
-    await billing.tell(states.terms(margin=3_300), states.campaign(), states.participation())
-
-    await billing.tell(states.terms(margin=2_000))
+async def test_an_account_waits_for_the_terms_that_its_campaign_was_approved_on(billing, states):
+    old, new = states.terms(margin=3_300), states.terms(margin=2_000)
+    await billing.tell(old, states.campaign(terms_version=new.version), states.participation())
     await billing.tell(states.post(views=80))
+    assert await billing.published() == []
+
+    await billing.tell(new)
+
+    assert ((await billing.account()).consumed, (await billing.earning()).revenue) == (100, 80)
+
+
+async def test_terms_that_left_before_a_draft_or_after_the_approval_open_no_account_and_change_none(
+    billing, states
+):
+    first, second, third = (states.terms(margin=margin) for margin in (0, 2_000, 5_000))
+    draft = states.campaign(lifecycle="draft", terms_version=first.version)
+    await billing.tell_each(states.campaign(terms_version=second.version), draft, first)
+    assert await billing.published() == []
+
+    await billing.tell_each(second, third, states.participation(), states.post(views=80))
 
     assert (await billing.account()).consumed == 100
 
 
-async def test_terms_are_fixed_once_something_is_earned(billing, states):
+async def test_terms_are_fixed_once_the_account_is_open(billing, states):
     await billing.tell(states.campaign(cap=50), states.terms(margin=3_300), states.participation())
     await billing.tell(states.post("first", views=1))
 

@@ -187,6 +187,23 @@ async def test_an_approved_campaign_is_published_with_all_that_readers_need(suit
     assert [(one.id, one.version, one.margin) for one in terms] == [(campaign.id, 1, 2_000)]
 
 
+async def test_a_campaign_names_the_terms_that_left_before_or_with_it(suite):
+    agency = await suite.organisation("agency")
+    advertiser = await suite.organisation("advertiser")
+    drafted = await suite.campaign(advertiser_id=advertiser)
+    path = f"/v1/campaigns/{drafted['id']}"
+
+    await suite.staff.patch(path, {"margin": "20", "title": "Other terms"})
+    await suite.staff.patch(path, {"title": "The same terms"})
+    await suite.staff.patch(f"/v1/organisations/{advertiser}", {"agency_id": str(agency)})
+    await suite.staff.post(f"{path}/approve")
+
+    published = [state for _, state in await suite.published()]
+    campaigns = [state for state in published if isinstance(state, Campaign)]
+    assert [one.terms_version for one in campaigns] == [1, 2, 2, 3, 3]
+    assert [one.version for one in published if isinstance(one, Terms)] == [1, 2, 3]
+
+
 async def test_margins_are_on_the_private_topic_alone(suite):
     approved = await suite.campaign(approved=True, margin="12.34")
 

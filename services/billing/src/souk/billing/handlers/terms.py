@@ -46,15 +46,14 @@ async def take_campaigns(work: Work, states: Sequence[Campaign]) -> None:
 
 
 async def take_terms(work: Work, states: Sequence[Terms]) -> None:
-    """Margins. Ours is fixed once something was earned by it: until then newer terms, which left the campaign
-    before its approval but came after it, still hold. The agency's is no part of any amount here."""
+    """Margins. Ours is fixed once the account is open; the agency's is no part of any amount here."""
     newest = _newest(states)
     rows = await store.lock(work, newest)
     for key, state in newest.items():
         if rows[key].terms_version >= state.version:
             continue
         values: dict[str, Any] = {"terms_version": state.version, "agency_margin": state.agency_margin}
-        if rows[key].version == 0 or (rows[key].consumed == 0 and rows[key].peak_cost == 0):
+        if rows[key].version == 0:
             values["margin"] = state.margin
         await accounts.set_terms(work, key, values)
     await _open(work, rows)
@@ -153,6 +152,7 @@ def _terms_of(state: Campaign, *, opened: bool) -> dict[str, Any]:
     if not opened:
         values |= {
             "approved": state.lifecycle == "approved" and state.currency is not None,
+            "terms_needed": state.terms_version,
             "currency": state.currency,
             "rates": state.rates.model_dump(),
             "cap": state.cap,

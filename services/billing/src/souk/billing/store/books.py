@@ -80,8 +80,11 @@ async def lock(work: Work, campaigns: Collection[UUID]) -> dict[UUID, Row[Any]]:
 
 
 def is_known(row: Row[Any]) -> bool:
-    """Whether the campaign is approved and its terms have arrived: only then can anything be earned."""
-    return bool(row.approved) and row.terms_version > 0
+    """Whether the campaign is approved and its terms have arrived: only then can anything be earned.
+
+    Older terms than those of the approval don't do: the margin is fixed from here on.
+    """
+    return bool(row.approved) and row.terms_version >= max(1, row.terms_needed)
 
 
 def open_books(row: Row[Any]) -> Books:

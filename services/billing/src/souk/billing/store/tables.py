@@ -32,7 +32,7 @@ account = Table(
     "account",
     metadata,
     Column("id", Uuid, primary_key=True),
-    *_micros("version", "campaign_version", "terms_version"),
+    *_micros("version", "campaign_version", "terms_version", "terms_needed"),
     Column("advertiser_id", Uuid),
     Column("approved", Boolean),
     Column("currency", Text),
@@ -49,7 +49,8 @@ account = Table(
     _instant("changed_at"),
 )
 """A campaign's terms and what its budget holds. Its row is the lock under which all money of the campaign
-is decided. A placeholder until campaign and terms have arrived. Bound: one row a campaign."""
+is decided. A placeholder until campaign and terms have arrived: those of `terms_needed`, which it was
+approved on. Bound: one row a campaign."""
 
 participation = Table(
     "participation",

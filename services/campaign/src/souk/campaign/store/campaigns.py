@@ -197,6 +197,7 @@ def campaign_state(row: Row[Any]) -> Campaign:
         starts_at=row.starts_at,
         ends_at=row.ends_at,
         budget_version=row.budget_version,
+        terms_version=row.terms_version,
         **values,
     )
 
