@@ -122,7 +122,7 @@ class States:
             values["approved_at"] = self.now
         return Post(**self._next(named(f"{name}/{post}")), **(values | fields))
 
-    def link(self, who: str = "ann", name: str = "campaign", *, billable: int) -> Link:
+    def link(self, who: str = "ann", name: str = "campaign", *, billable: int, **fields: Any) -> Link:
         return Link(
             **self._next(named(f"{name}/link of {who}")),
             campaign_id=named(name),
@@ -132,6 +132,7 @@ class States:
             url=f"https://souk.example/r/{who}",
             landing_url="https://shop.example",
             billable=billable,
+            **fields,
         )
 
     def conversion(

@@ -148,6 +148,65 @@ async def test_falling_counts_do_not_reopen_but_an_ineffective_post_and_a_raise_
     await billing.check_ledger()
 
 
+RATES = Rates(click=1, conversion=20, commission=1_000, follower=1)
+
+
+@pytest.mark.parametrize(
+    ("earns", "recounted"),
+    [
+        (lambda s: s.link(billable=100), lambda s: s.link(billable=90)),
+        (lambda s: s.conversion(net=[800]), lambda s: s.conversion(net=[700])),
+        (lambda s: s.conversion(net=[800]), lambda s: s.participation(followers_base=0, commission=900)),
+        (lambda s: s.post(), lambda s: s.participation(followers_base=90)),
+    ],
+    ids=["clicks", "order value", "commission", "followers"],
+)
+async def test_a_recount_alone_does_not_reopen_a_spent_campaign(billing, states, earns, recounted):
+    await billing.tell(states.campaign(budget=100, rates=RATES), states.terms())
+    await billing.tell(states.participation(followers_base=100), earns(states))
+    assert (await billing.account()).exhausted
+
+    await billing.tell(recounted(states))
+
+    account = await billing.account()
+    assert (account.exhausted, account.consumed < 100) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("earns", "released"),
+    [
+        (lambda s: s.link(billable=100), lambda s: s.link(billable=90, reversed=10)),
+        (lambda s: s.conversion(net=[800]), lambda s: s.conversion(net=[800], refunded=[100])),
+        (lambda s: s.conversion(net=[800]), lambda s: s.conversion(net=[800], verdict="unqualified")),
+        (lambda s: s.conversion(net=[800]), lambda s: s.conversion(net=[800], who=None)),
+        (lambda s: s.post(), lambda s: s.post(status="ineffective")),
+        (lambda s: s.post(), lambda s: s.post(counts=False)),
+    ],
+    ids=["reversed clicks", "refund", "verdict", "credit", "ineffective post", "post that does not count"],
+)
+async def test_released_money_reopens_a_spent_campaign(billing, states, earns, released):
+    await billing.tell(states.campaign(budget=100, rates=RATES), states.terms())
+    await billing.tell(states.participation(followers_base=100), earns(states))
+    assert (await billing.account()).exhausted
+
+    await billing.tell(released(states))
+
+    account = await billing.account()
+    assert (account.exhausted, account.consumed < 100) == (False, True)
+
+
+async def test_a_reversal_told_once_reopens_once(billing, states):
+    await billing.tell(states.campaign(budget=100, rates=RATES), states.terms(), states.participation())
+    await billing.tell(states.link(billable=100))
+    await billing.tell(states.link(billable=90, reversed=10))
+    await billing.tell(states.link(billable=110, reversed=10))
+    assert (await billing.account()).exhausted
+
+    await billing.tell(states.link(billable=95, reversed=10))
+
+    assert (await billing.account()).exhausted
+
+
 async def test_a_higher_cap_pays_capped_parts_by_who_joined_first(billing, states):
     await billing.tell(states.campaign(cap=50, budget=150), states.terms())
     later = billing.states.now + timedelta(days=1)

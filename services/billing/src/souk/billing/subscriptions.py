@@ -103,6 +103,7 @@ def _link(link: Link) -> Fact:
         since=None,
         name=link.slug,
         units=link.billable,
+        reversed=link.reversed,
     )
 
 

@@ -77,8 +77,8 @@ def move(
 ) -> list[Change]:
     """Bring `item` to `worth` and say what that earned, here and elsewhere.
 
-    released: staff (or the shop, by a refund) gave money back, which starts billing again; falling
-    counts don't. older_first: the participation's items, oldest first, to which a fall may leave room.
+    released: staff (or the shop, by a refund) gave money back, which starts billing again; a recount
+    doesn't. older_first: the participation's items, oldest first, to which a fall may leave room.
     """
     growth = worth - item.worth
     if growth >= 0:

@@ -43,7 +43,8 @@ class Fact(NamedTuple):
     participation_id: None for a conversion that nobody is credited with.
     active: it counts. asks: it wants to be effective again and waits for the budget's answer; it would
     count then if `would_count`.
-    disputed: not to be approved by the settlement. since, name: its age among the items of its
+    disputed: not to be approved by the settlement. reversed: clicks that staff took back, which `units`
+    holds no more. since, name: its age among the items of its
     participation; attributes of the domain, so that the same input gives the same order.
     """
 
@@ -63,6 +64,7 @@ class Fact(NamedTuple):
     disputed: bool = False
     counted: Metrics = NO_METRICS
     units: int = 0
+    reversed: int = 0
     lines: tuple[OrderLine, ...] = ()
     currency: str | None = None
 

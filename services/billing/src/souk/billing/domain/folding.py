@@ -40,8 +40,23 @@ def fold(books: Books, fact: Fact) -> list[Entry]:
     participation = books.participations[fact.participation_id]  # type: ignore[index]
     if fact.kind == Kind.POST:
         return [*entries, *_fold_post(books, participation, item, fact, cause)]
+    released = releases(item.fact, fact)
     item.fact = fact
-    return [*entries, *revalue(books, participation, item, cause)]
+    return [*entries, *revalue(books, participation, item, cause, released=released)]
+
+
+def releases(before: Fact, now: Fact) -> bool:
+    """Whether what the item falls by is money that staff, or the shop, released: it reopens a spent campaign.
+
+    It is when the item counts no more (a post that is ineffective, an order that is unqualified or
+    somebody else's), when more of its clicks are reversed, or when more of its order is refunded. A mere
+    recount isn't, be it of views, clicks, followers or an order's value, nor is a lower commission.
+    """
+    return (
+        (before.active and not now.active)
+        or now.reversed > before.reversed
+        or _refunded(now) > _refunded(before)
+    )
 
 
 def worth_of(books: Books, participation: Participation, fact: Fact) -> int:
@@ -57,10 +72,12 @@ def worth_of(books: Books, participation: Participation, fact: Fact) -> int:
     return worth.conversion(books.rates, participation.commission, fact.lines)
 
 
-def revalue(books: Books, participation: Participation, item: Item, cause: Cause) -> list[Entry]:
+def revalue(
+    books: Books, participation: Participation, item: Item, cause: Cause, *, released: bool
+) -> list[Entry]:
     """Bring a link or a conversion to what its fact is worth now; approve it if the campaign is settled."""
     value = worth_of(books, participation, item.fact)
-    entries = _move(books, participation, item, value, cause, released=True)
+    entries = _move(books, participation, item, value, cause, released=released)
     if books.settled:
         entries += approve(books, item, cause)
     return entries
@@ -152,7 +169,7 @@ def _fold_post(
 def _value_post(
     books: Books, participation: Participation, item: Item, fact: Fact, cause: Cause
 ) -> list[Entry]:
-    released = item.fact.active and not fact.active
+    released = releases(item.fact, fact)
     participation.live_posts += fact.active - item.fact.active
     if item.approved_at is not None and not fact.active:
         participation.approved_posts -= 1
@@ -250,9 +267,12 @@ def _units(fact: Fact) -> dict[str, int]:
             "comments": counted.comments, "shares": counted.shares,
         }  # fmt: skip
     if fact.kind == Kind.CONVERSION:
-        net, refunded = sum(line.net for line in fact.lines), sum(line.refunded for line in fact.lines)
-        return {"net": net, "refunded": refunded}
+        return {"net": sum(line.net for line in fact.lines), "refunded": _refunded(fact)}
     return {"clicks" if fact.kind == Kind.LINK else "followers": fact.units}
+
+
+def _refunded(fact: Fact) -> int:
+    return sum(line.refunded for line in fact.lines)
 
 
 def _fee_item(books: Books, participation: Participation) -> Item:

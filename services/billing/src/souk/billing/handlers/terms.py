@@ -109,8 +109,8 @@ async def _revalue(work: Work, states: Sequence[Participation]) -> None:
         cause = Cause(PARTICIPATIONS.name, state.id, state.version, "participation.changed", state.changed_at)
         for item in conversions:
             if item.fact.participation_id == state.id and item.approved_at is None:
-                batch.post(books, revalue(books, participation, item, cause))
-        batch.post(books, fold_followers(books, participation, cause, released=True))
+                batch.post(books, revalue(books, participation, item, cause, released=False))
+        batch.post(books, fold_followers(books, participation, cause, released=False))
     await batch.save()
 
 

@@ -89,7 +89,7 @@ item = Table(
     _instant("since"),
     Column("name", Text),
     _instant("fact_approved_at"),
-    *_micros("views", "likes", "comments", "shares", "units"),
+    *_micros("views", "likes", "comments", "shares", "units", "reversed"),
     Column("lines", JSONB),
     Column("currency", Text),
     *_micros("worth", "earned", "capped", "refused", "payable"),
