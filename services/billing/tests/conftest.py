@@ -278,6 +278,11 @@ class Billing:
         query = select(balance.c.account, func.sum(balance.c.amount)).group_by(balance.c.account)
         return {name: int(amount) for name, amount in await self._rows(query) if amount}
 
+    async def payable_at(self) -> list[tuple[datetime, int]]:
+        """What became payable and when, in the order of the postings."""
+        query = select(posting).where(posting.c.account == "payable").order_by(posting.c.id)
+        return [(row.at, -row.amount) for row in await self._rows(query)]
+
     async def figures(self) -> list[Any]:
         """All that follows from the facts: what a rebuild in another order must give too."""
         items = await self._rows(

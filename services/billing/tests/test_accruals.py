@@ -16,6 +16,8 @@ from souk.contracts.topics.campaigns import Rates
 from souk.contracts.topics.earnings import Earning
 from souk.contracts.topics.posts import Metrics
 
+ENDS = datetime(2017, 10, 16, 4, tzinfo=UTC)
+
 
 async def test_an_approved_campaign_with_its_terms_opens_a_budget(billing, states):
     await billing.tell(states.campaign(lifecycle="draft"), states.terms(margin=3_300))
@@ -360,27 +362,69 @@ async def test_a_conversion_credited_to_another_takes_it_from_the_first(billing,
 
 
 async def test_links_and_conversions_are_approved_after_the_hold_unless_disputed(billing, states):
-    ends = datetime(2017, 10, 16, 4, tzinfo=UTC)
     rates = Rates(click=2, conversion=10)
-    await billing.tell(states.campaign(rates=rates, hold_days=3, ends_at=ends), states.terms())
+    await billing.tell(states.campaign(rates=rates, hold_days=3, ends_at=ENDS), states.terms())
     await billing.tell(states.participation())
     await billing.tell(states.link(billable=5), states.conversion("1"), states.conversion("2", disputed=True))
 
-    billing.at(ends + timedelta(days=3) - timedelta(seconds=1))
+    billing.at(ENDS + timedelta(days=3) - timedelta(seconds=1))
     await billing.run_timers()
     assert (await billing.earning()).approved == 0
-    billing.at(ends + timedelta(days=3))
+    billing.at(ENDS + timedelta(days=3))
     await billing.run_timers()
 
     assert (await billing.earning()).approved == 20
     await billing.tell(states.conversion("2"), states.conversion("3"))
     earning = await billing.earning()
     assert (earning.approved, earning.revenue) == (40, 40)
-    await billing.tell(states.link(billable=9))
-    assert (await billing.earning()).revenue == 40, "frozen"
-    await billing.tell(states.link(billable=3))
+    await billing.tell(states.link(billable=3, reversed=2))
     assert (await billing.earning()).approved == 36, "a reversed verdict lowers what was approved"
     await billing.check_ledger()
+
+
+async def test_clicks_told_after_the_settlement_are_earned_and_approved_as_they_come(billing, states):
+    await billing.tell(states.campaign(rates=Rates(click=2), ends_at=ENDS), states.terms())
+    await billing.tell(states.participation(), states.link(billable=5))
+    billing.at(ENDS)
+    await billing.run_timers()
+    billing.at(ENDS + timedelta(minutes=7))
+
+    revenues = []
+    for clicks in (9, 9, 4, 6, 12):
+        await billing.tell(states.link(billable=clicks))
+        earning = await billing.earning()
+        assert earning.approved == earning.revenue
+        revenues.append(earning.revenue)
+
+    assert revenues == [18, 18, 8, 12, 24]
+    await billing.check_ledger()
+
+
+async def test_what_is_told_late_is_approved_at_the_settlement_at_the_earliest(billing, states):
+    rates = Rates(click=2, conversion=10)
+    await billing.tell(states.campaign(rates=rates, hold_days=3, ends_at=ENDS), states.terms())
+    await billing.tell(states.participation(), states.link(billable=5))
+    billing.at(ENDS)
+    clicks, order = states.link(billable=6), states.conversion()
+    settled_at = ENDS + timedelta(days=3)
+    billing.at(settled_at)
+    await billing.run_timers()
+
+    await billing.tell(clicks, order)
+
+    assert (await billing.earning()).approved == 22
+    assert await billing.payable_at() == [(settled_at, 10), (settled_at, 2), (settled_at, 10)]
+
+
+async def test_an_approved_order_stays_frozen_when_its_value_rises(billing, states):
+    await billing.tell(states.campaign(rates=Rates(commission=1_000), ends_at=ENDS), states.terms())
+    await billing.tell(states.participation(), states.conversion(net=[100]))
+    billing.at(ENDS)
+    await billing.run_timers()
+
+    await billing.tell(states.conversion(net=[300]))
+
+    assert (await billing.earning()).revenue == 10
 
 
 async def test_an_end_moved_later_settles_later_and_lets_links_earn_on(billing, states):

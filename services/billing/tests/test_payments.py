@@ -191,6 +191,24 @@ async def test_paid_then_refunded_is_a_negative_row_taken_from_the_next_payment(
     await billing.check_ledger()
 
 
+@pytest.mark.parametrize(("counted_at", "run"), [(JUST_IN_TIME, 11), (CUT_OFF, 12)])
+async def test_clicks_told_after_the_settlement_are_paid_by_when_they_were_counted(
+    billing, states, counted_at, run
+):
+    await opened(billing, states, rates=Rates(click=MICROS), ends_at=datetime(2017, 11, 4, tzinfo=UTC))
+    await billing.tell(states.payee(), states.link(billable=3))
+    billing.at(datetime(2017, 11, 4, tzinfo=UTC))
+    await billing.run_timers()
+    billing.at(counted_at)
+    await billing.tell(states.link(billable=5))
+
+    await billing.run_payments(date(2017, 11, 5))
+    await billing.run_payments(date(2017, 12, 5))
+
+    paid = {payment.run.month: payment.gross for payment in await billing.payments()}
+    assert paid == ({11: 5 * MICROS} if run == 11 else {11: 3 * MICROS, 12: 2 * MICROS})
+
+
 async def test_failed_and_corrected_is_the_same_payment_under_review_again(billing, states):
     await opened(billing, states)
     await billing.tell(states.payee(), states.post(views=MICROS, status="approved"))

@@ -74,7 +74,8 @@ class Item:
     """A fact and its split: worth = earned + capped + refused.
 
     payable: the part of `earned` that was approved. approved_at: since then it is frozen at
-    `approved_worth`; it may fall below (refund, reversed verdict, ineffective), never rise above.
+    `approved_worth`; it may fall below (refund, reversed verdict, ineffective), never rise above, but that
+    a link is approved again with the clicks that were told late.
     """
 
     fact: Fact
@@ -145,14 +146,14 @@ class Entry(NamedTuple):
 class Books:
     """Everything of one campaign that a batch needs.
 
-    settled: the campaign's settlement is over, links and conversions are approved as they come.
+    settled_at: when its links and conversions were approved; those that come later are as they come.
     """
 
     campaign_id: UUID
     currency: str
     rates: Rates
     purse: Purse
-    settled: bool = False
+    settled_at: datetime | None = None
     participations: dict[UUID, Participation] = field(default_factory=dict)
     items: dict[UUID, Item] = field(default_factory=dict)
     by_participation: defaultdict[UUID, list[Item]] = field(default_factory=lambda: defaultdict(list))

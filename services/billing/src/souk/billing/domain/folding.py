@@ -75,11 +75,18 @@ def worth_of(books: Books, participation: Participation, fact: Fact) -> int:
 def revalue(
     books: Books, participation: Participation, item: Item, cause: Cause, *, released: bool
 ) -> list[Entry]:
-    """Bring a link or a conversion to what its fact is worth now; approve it if the campaign is settled."""
+    """Bring a link or a conversion to what its fact is worth now; approve it if the campaign is settled.
+
+    An approved conversion is frozen, an approved link may rise: its clicks were made before the end,
+    however late they are told. What comes after the settlement is payable when it was counted, and at the
+    settlement at the earliest.
+    """
     value = worth_of(books, participation, item.fact)
+    if item.fact.kind == Kind.LINK and value > item.worth:
+        item.approved_at = None
     entries = _move(books, participation, item, value, cause, released=released)
-    if books.settled:
-        entries += approve(books, item, cause)
+    if books.settled_at is not None:
+        entries += approve(books, item, cause._replace(at=max(cause.at, books.settled_at)))
     return entries
 
 

@@ -98,7 +98,7 @@ def open_books(row: Row[Any]) -> Books:
         peak=row.peak_cost,
         exhausted=row.exhausted,
     )
-    return Books(row.id, row.currency, Rates(**row.rates), purse, settled=row.settled_at is not None)
+    return Books(row.id, row.currency, Rates(**row.rates), purse, settled_at=row.settled_at)
 
 
 async def participations(work: Work, ids: Collection[UUID]) -> list[Participation]:
