@@ -41,6 +41,7 @@ from souk.tracking.settings import TrackingSettings
 from souk.tracking.store.quota import Quota
 from souk.tracking.store.tables import metadata
 from souk.tracking.subscriptions import intake
+from souk.tracking.timers import TIDY, timers
 
 START = datetime(2017, 9, 20, 4, tzinfo=UTC)
 END = START + timedelta(days=26)
@@ -230,13 +231,20 @@ class House:
 
     async def poll(self, at: datetime, quota: int = 10_000) -> None:
         self.now(max(at, ManualClock(self.clock).now()))
+        async with self.platform(quota) as platform:
+            await polls.poll(self._job(polls.KIND, at), platform, "youtube")
 
+    async def tidy(self, at: datetime) -> None:
+        self.now(at)
+        async with self.units.begin() as work:
+            work.schedule(TIDY, "youtube", at)
+        await timers(self.settings, lambda _: self.platform()).jobs[TIDY](self._job(TIDY, at))
+
+    def _job(self, kind: str, at: datetime) -> Job:
         async def barrier(*topics: Any) -> None:
             return None
 
-        job = Job(self.units, Timer(polls.KIND, "youtube", at, {}, 0), barrier)
-        async with self.platform(quota) as platform:
-            await polls.poll(job, platform, "youtube")
+        return Job(self.units, Timer(kind, "youtube", at, {}, 0), barrier)
 
     async def query(self, sql: str, **parameters: Any) -> list[tuple[Any, ...]]:
         async with self.units.begin(read_only=True) as work:

@@ -17,6 +17,7 @@ from .conftest import (
     AGENCY,
     AUTUMN,
     BRAND,
+    DAY,
     END,
     KENJI,
     MARIE,
@@ -158,6 +159,12 @@ async def conversions(house):
     return await house.query("SELECT verdict, reason, attribution, lines FROM conversion WHERE version > 0")
 
 
+async def credit_of_orders(house):
+    return await house.query(
+        "SELECT order_id, attribution, influencer_id, reason FROM conversion ORDER BY order_id"
+    )
+
+
 async def test_facts_about_an_order_in_any_order_give_the_same_conversion(house, shop):
     results = set()
     for sequence in permutations(("order", "refund", "participation")):
@@ -240,9 +247,35 @@ async def test_a_click_credits_within_the_window_and_an_explicit_code_beats_it(h
     await house.hear(click(name=name))
 
     assert before == [("1", None), ("2", "code"), ("3", None)]
-    assert await house.query("SELECT order_id, attribution, influencer_id, reason FROM conversion ORDER BY order_id") == [  # noqa: E501
+    assert await credit_of_orders(house) == [
         ("1", "click", MARIE, None), ("2", "code", KENJI, None), ("3", "click", MARIE, "out_of_window"),
     ]  # fmt: skip
+
+
+async def test_an_order_keeps_its_credit_when_its_click_is_kept_no_longer(house, shop):
+    name, never = uuid4(), uuid4()
+    await house.hear(participation(), click(name=name))
+    in_time = order(1, seen=name, at=START + 2 * HOUR)
+    for told in (in_time, order(2, seen=name, at=START + 31 * DAY), order(3, seen=never)):
+        await shop("orders/create", told)
+    credited = await credit_of_orders(house)
+
+    await house.tidy(START + 500 * DAY)
+    assert await house.query("SELECT id FROM click") == []
+    told_again = await shop("orders/updated", in_time | {"refunds": [refund()]})
+    await house.hear(campaign(version=2, type="ecommerce", ends_at=END + DAY))
+
+    assert told_again.json() == {"status": "recorded"}
+    assert await credit_of_orders(house) == credited == [
+        ("1", "click", MARIE, None), ("2", "click", MARIE, "out_of_window"),
+        ("3", None, None, "unknown_code"),
+    ]  # fmt: skip
+    lines = (await house.query("SELECT lines FROM conversion WHERE order_id = '1'"))[0][0]
+    assert [line["refunded"] for line in lines] == [90_000_000, 0]
+
+    await house.hear(participation(version=2, state="withdrawn", withdrawn_at=START + HOUR))
+
+    assert (await credit_of_orders(house))[0] == ("1", "click", MARIE, "wrong_state")
 
 
 async def test_an_order_with_neither_code_nor_click_is_acknowledged_and_not_recorded(house, shop):

@@ -57,6 +57,21 @@ async def test_the_service_starts_answers_and_stops(stack, topics, make_database
     assert await differences(made.url) == []
 
 
+def test_it_does_not_start_when_clicks_would_go_before_their_orders_come():
+    environment = {
+        **os.environ, "SOUK_KAFKA": "unused", "SOUK_TRACKING_DATABASE": "unused", "SOUK_TRACKING_SECRET": "a secret of the tests",  # noqa: E501
+        "SOUK_TRACKING_CLICKS_KEPT_DAYS": "364",
+    }  # fmt: skip
+
+    ended = subprocess.run(
+        [COMMAND, "all"], env=environment, check=False, capture_output=True, text=True, timeout=60
+    )
+
+    assert ended.returncode != 0
+    assert "SOUK_TRACKING_CLICKS_KEPT_DAYS must be 365 at least" in ended.stderr
+    assert "a secret of the tests" not in ended.stderr
+
+
 async def differences(url):
     """What the migrations made otherwise than the tables say."""
     from alembic.autogenerate import compare_metadata

@@ -3,9 +3,12 @@
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-from pydantic import Field, PositiveInt, SecretStr
+from pydantic import Field, PositiveInt, SecretStr, field_validator
 
 from souk.chassis.settings import ServiceSettings
+
+LONGEST_WINDOW_DAYS = 365
+"""What a brief may set as `window_days` at most."""
 
 
 class TrackingSettings(ServiceSettings):
@@ -24,10 +27,20 @@ class TrackingSettings(ServiceSettings):
     click_window_hours: Annotated[int, Field(ge=1, le=24)] = 24
     """A visitor's further clicks on a link within it are duplicates. A day is the most: visitor hashes
     change with the UTC day."""
-    clicks_kept_days: Annotated[int, Field(ge=60, le=3650)] = 400
-    """Clicks older than this are deleted; longer than any attribution window."""
+    clicks_kept_days: Annotated[int, Field(le=3650)] = 400
+    """Clicks older than this are deleted; no less than the longest attribution window."""
     redirect_listen: str = "127.0.0.1:0"
     spool: Path = Path("spool")
     """Folder of the redirect's clicks that the database has not confirmed, and of its links."""
     trusted_hops: Annotated[int, Field(ge=0, le=10)] = 1
     """Proxies of ours in front of the redirect: that many last entries of X-Forwarded-For are true."""
+
+    @field_validator("clicks_kept_days")
+    @classmethod
+    def _outlasts_every_window(cls, days: int) -> int:
+        if days < LONGEST_WINDOW_DAYS:
+            raise ValueError(
+                f"SOUK_TRACKING_CLICKS_KEPT_DAYS must be {LONGEST_WINDOW_DAYS} at least: an order may be"
+                " credited to a click that long after it"
+            )
+        return days

@@ -117,6 +117,14 @@ class Touch:
 
 
 @dataclass(frozen=True, slots=True)
+class Credit:
+    """What an order was given for a click, which may be kept no longer."""
+
+    participation_id: ParticipationId
+    in_window: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Terms:
     """What the campaign says about orders."""
 
@@ -141,11 +149,13 @@ def attribute(
     by_code: Mapping[str, Candidate],
     touches: Sequence[Touch],
     participations: Mapping[ParticipationId, Candidate],
+    credit: Credit | None,
 ) -> Decision:
     """Who is credited with `order`, and whether it qualifies.
 
     by_code: participations of this campaign by casefolded code. touches: the clicks that the order names
-    and that are known. An explicit code beats a click; of several clicks the last inside the window wins.
+    and that are known. credit: what it was given for a click, which stands when that click is known no
+    more. An explicit code beats a click; of several clicks the last inside the window wins.
     """
     for code in order.codes:
         if (found := by_code.get(code.casefold())) is not None:
@@ -159,9 +169,15 @@ def attribute(
     if inside:
         last = max(inside, key=lambda touch: (touch.clicked_at, touch.id))
         return _judge(order, terms, participations[last.participation_id], "click")
+    gone = {touch.id for touch in touches} < set(order.clicks)
+    if gone and credit is not None and credit.in_window:
+        return _judge(order, terms, participations[credit.participation_id], "click")
     if own:
         last = max(own, key=lambda touch: (touch.clicked_at, touch.id))
         return Decision(participations[last.participation_id], "click", "unqualified", Reason.OUT_OF_WINDOW)
+    if gone and credit is not None:
+        credited = participations[credit.participation_id]
+        return Decision(credited, "click", "unqualified", Reason.OUT_OF_WINDOW)
     return Decision(None, None, "unqualified", Reason.UNKNOWN_CODE)
 
 

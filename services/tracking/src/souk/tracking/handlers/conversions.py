@@ -61,7 +61,7 @@ async def record_order(work: Work, shop: Row[Any], order: Order, source: Source)
         "wholly_refunded": values.wholly_refunded,
         "refunded": values.refunded,
     }
-    decision = (await _decide(work, [(shop.campaign_id, values)]))[0]
+    decision = (await _decide(work, [(row, values)]))[0]
     told |= _decided(decision)
     if row.version and all(getattr(row, key) == value for key, value in told.items() if key != "updated_at"):
         # Only when it was told is new; without it an older telling that comes late would count as newer.
@@ -122,7 +122,7 @@ async def record_refund(work: Work, shop: Row[Any], refund: Refund) -> Outcome:
 async def decide_again(work: Work, *conditions: Any) -> None:
     """Credit and judge recorded conversions anew after a fact that they may have waited for arrived."""
     rows = await store.lock(work, conversion.c.version > 0, *conditions)
-    decisions = await _decide(work, [(row.campaign_id, store.order_of(row)) for row in rows])
+    decisions = await _decide(work, [(row, store.order_of(row)) for row in rows])
     changed = []
     for row, decision in zip(rows, decisions, strict=True):
         values = _decided(decision)
@@ -165,22 +165,30 @@ def _placeholder(work: Work, shop: Row[Any], order_id: str, source: Source) -> d
     }
 
 
-async def _decide(work: Work, orders: Sequence[tuple[UUID, Order]]) -> list[Decision]:
-    campaigns = await copies.share_campaigns(work, {name for name, _ in orders})
+async def _decide(work: Work, orders: Sequence[tuple[Row[Any], Order]]) -> list[Decision]:
+    """By the conversions' rows, which hold what was decided before, and their orders."""
+    campaigns = await copies.share_campaigns(work, {row.campaign_id for row, _ in orders})
     codes = await store.candidates_by_code(
-        work, {(name, code) for name, order in orders for code in order.codes}
+        work, {(row.campaign_id, code) for row, order in orders for code in order.codes}
     )
     touches = await store.touches_of(work, {each for _, order in orders for each in order.clicks})
+    credit = {row.id: store.credit_of(row) for row, _ in orders}
     participations = await store.candidates_by_id(
-        work, {touch.participation_id for touch in touches.values()}
+        work,
+        {touch.participation_id for touch in touches.values()}
+        | {given.participation_id for given in credit.values() if given is not None},
     )
-    decisions = []
-    for name, order in orders:
-        known = [touches[each] for each in order.clicks if each in touches]
-        decisions.append(
-            attribute(order, _terms(campaigns[name]), codes.get(name, {}), known, participations)
+    return [
+        attribute(
+            order,
+            _terms(campaigns[row.campaign_id]),
+            codes.get(row.campaign_id, {}),
+            [touches[each] for each in order.clicks if each in touches],
+            participations,
+            credit[row.id],
         )
-    return decisions
+        for row, order in orders
+    ]
 
 
 def _terms(row: Row[Any]) -> Terms:

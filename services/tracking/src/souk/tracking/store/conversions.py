@@ -11,8 +11,9 @@ from sqlalchemy.dialects.postgresql import insert
 from souk.chassis.work import Work
 from souk.contracts.ids import CampaignId, InfluencerId, ParticipationId
 from souk.contracts.money import Micros
+from souk.contracts.reasons import Reason
 from souk.contracts.topics.conversions import Conversion, OrderLine
-from souk.tracking.domain.conversions import Candidate, Line, Order, Refund, RefundedLine, Touch
+from souk.tracking.domain.conversions import Candidate, Credit, Line, Order, Refund, RefundedLine, Touch
 from souk.tracking.store.tables import click, conversion, participation, refund, shop
 
 
@@ -52,6 +53,13 @@ def order_of(row: Any) -> Order:
         wholly_refunded=row.wholly_refunded,
         refunded=Micros(row.refunded),
     )
+
+
+def credit_of(row: Any) -> Credit | None:
+    """What a click was credited with; None when none was."""
+    if row.attribution != "click":
+        return None
+    return Credit(ParticipationId(row.participation_id), row.reason != Reason.OUT_OF_WINDOW)
 
 
 def lines_column(order: Order, lines: Sequence[OrderLine]) -> list[dict[str, Any]]:
