@@ -3,6 +3,7 @@
 import json
 import secrets
 from collections.abc import Sequence
+from datetime import UTC, datetime, time, timedelta
 from uuid import uuid4
 
 from collector import Span
@@ -13,19 +14,38 @@ from souk.local.standins.catalogue import channel_id
 
 PATIENCE = 30.0
 APPROVAL = ("campaign", "POST /v1/campaigns/{campaign_id}/approve")
-EFFECTS = {
-    ("campaign", "send campaign.campaigns.v1"): APPROVAL,
-    **{
-        (reader, "process campaign.campaigns.v1"): ("campaign", "send campaign.campaigns.v1")
-        for reader in CAMPAIGNS.readers
-    },
-    ("billing", "send billing.budgets.v1"): ("billing", "process campaign.campaigns.v1"),
-    **{
-        (reader, "process billing.budgets.v1"): ("billing", "send billing.budgets.v1")
+CAMPAIGN_SENT = ("campaign", "send campaign.campaigns.v1")
+BUDGET_SENT = ("billing", "send billing.budgets.v1")
+ANNOUNCING = (("influencer", "job announce.upcoming"), ("influencer", "job announce.started"))
+ANNOUNCEMENT_SENT = ("influencer", "send influencer.announcements.v1")
+ANNOUNCEMENT_READ = ("notify", "process influencer.announcements.v1")
+DELIVERING = ("notify", "job announcements.deliver")
+CHANNELS = ("email", "push")
+STEPS = {
+    (APPROVAL, CAMPAIGN_SENT),
+    *((CAMPAIGN_SENT, (reader, "process campaign.campaigns.v1")) for reader in CAMPAIGNS.readers),
+    (("billing", "process campaign.campaigns.v1"), BUDGET_SENT),
+    *(
+        (BUDGET_SENT, (reader, "process billing.budgets.v1"))
         for reader in ("campaign", "influencer", "notify")
-    },
+    ),
+    *((("influencer", "process campaign.campaigns.v1"), job) for job in ANNOUNCING),
+    *((job, ANNOUNCEMENT_SENT) for job in ANNOUNCING),
+    (ANNOUNCEMENT_SENT, ANNOUNCEMENT_READ),
+    (ANNOUNCEMENT_READ, DELIVERING),
+    *((DELIVERING, ("notify", f"job deliveries.{channel}")) for channel in CHANNELS),
+    *((("notify", f"job deliveries.{channel}"), ("notify", f"deliver {channel}")) for channel in CHANNELS),
+    *(
+        (("notify", f"job deliveries.{channel}"), ("notify", "send notify.deliveries.v1"))
+        for channel in CHANNELS
+    ),
 }
-"""Each span that an approval leads to, by service and name, with the span that it is a child of."""
+"""What an approval leads to until the campaign starts: a span and one that it causes, by service and name."""
+BROWSER = {
+    "p256dh": "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4",
+    "auth": "BTBZMqHH6r4Tts7J_aSIgg",
+}
+"""The keys of RFC 8291's appendix A."""
 
 
 def place(span: Span) -> tuple[str, str]:
@@ -36,7 +56,16 @@ async def test_an_approval_is_one_trace_to_its_last_effect(suite: Suite) -> None
     trace, client_span = secrets.token_hex(16), secrets.token_hex(8)
     suite.collector.watched.add(trace)
     advertiser = await suite.organisation("advertiser")
-    draft = await suite.api("advertiser", organisation=advertiser).post("/v1/campaigns", brief("url"))
+    person = uuid4()
+    push = {"endpoint": f"{suite.address('standins')}/push/{person}", **BROWSER}
+    contact = {"email": f"{person}@creators.example", "push": [push]}
+    profile = {"id": str(person), "display_name": "Reader", "contact": contact}
+    await suite.api("staff").post("/v1/influencers", profile)
+    batch = datetime.combine(suite.now.date() + timedelta(days=2), time(1), UTC)
+    period = {"start_date": f"{batch:%F}", "end_date": f"{batch + timedelta(days=9):%F}"}
+    draft = await suite.api("advertiser", organisation=advertiser).post(
+        "/v1/campaigns", brief("url", **period)
+    )
     await suite.settle()
 
     response = await suite.send(
@@ -47,23 +76,25 @@ async def test_an_approval_is_one_trace_to_its_last_effect(suite: Suite) -> None
     )
     assert response.status_code == 200
     await suite.settle()
+    await suite.advance(batch)
+
+    def steps(spans: Sequence[Span]) -> set[tuple[tuple[str, str], tuple[str, str]]]:
+        by_id = {span.id: place(span) for span in spans}
+        return {(by_id[span.parent], place(span)) for span in spans if span.parent in by_id}
+
+    def hanging(spans: Sequence[Span]) -> set[tuple[str, str]]:
+        known = {span.id for span in spans} | {client_span}
+        return {place(span) for span in spans if span.parent not in known}
 
     def complete(spans: Sequence[Span]) -> bool:
-        return set(EFFECTS) | {APPROVAL} <= {place(span) for span in spans}
+        return steps(spans) >= STEPS and not hanging(spans)
 
     spans = suite.collector.wait(trace, complete, PATIENCE)
-    assert complete(spans), sorted((set(EFFECTS) | {APPROVAL}) - {place(span) for span in spans})
-    by_id = {span.id: span for span in spans}
-    (request,) = [span for span in spans if place(span) == APPROVAL]
-    assert request.parent == client_span
-    for span in spans:
-        if place(span) in EFFECTS:
-            assert place(by_id[span.parent]) == EFFECTS[place(span)]
-    for span in spans:
-        ancestor = span
-        while ancestor.parent in by_id:
-            ancestor = by_id[ancestor.parent]
-        assert ancestor is request, f"{place(span)} hangs in the air"
+    assert STEPS - steps(spans) == set()
+    assert hanging(spans) == set()
+    assert [place(span) for span in spans if span.parent == client_span] == [APPROVAL]
+    effects = {effect for _, effect in STEPS} - {("notify", "send notify.deliveries.v1")}
+    assert {step for step in steps(spans) if step[1] in effects} <= STEPS
 
 
 async def test_what_a_handler_logs_names_the_trace(suite: Suite) -> None:

@@ -76,6 +76,7 @@ down_revision = None
 
 def upgrade() -> None:
     chassis_tables.create(op)
+    chassis_tables.add_timer_traceparent(op)
     op.execute(
         "CREATE TABLE applied (seq bigint GENERATED ALWAYS AS IDENTITY, id uuid, version int, name text)"
     )

@@ -1,13 +1,16 @@
 """Due work is done once, by the suite's clock, in order."""
 
 import asyncio
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from sqlalchemy import text
 
-from souk.chassis import ends
+from souk.chassis import ends, envelope, telemetry
 from souk.chassis.clock import ManualClock, set_manual
 from souk.chassis.ends import LogEnds
 from souk.chassis.timer_runner import TimerRunner
@@ -17,6 +20,15 @@ from souk.chassis.work import Units, Work
 from .conftest import START, House, eventually, running, thing
 
 HOUR = timedelta(hours=1)
+REQUEST = "00-11111111111111111111111111111111-2222222222222222-01"
+
+
+@pytest.fixture
+def spans() -> Iterator[InMemorySpanExporter]:
+    exporter = InMemorySpanExporter()
+    telemetry.configure("things", exporter=exporter)
+    yield exporter
+    telemetry.forget()
 
 
 async def _no_barrier(*_: Any) -> None:
@@ -97,6 +109,75 @@ async def test_a_handler_that_reschedules_keeps_its_timer(desk: House) -> None:
         await eventually(lambda: _nothing_due(desk))
 
     assert await desk.applied() == [START.isoformat(), (START + 24 * HOUR).isoformat()]
+
+
+async def test_what_a_timer_does_goes_on_with_the_trace_that_set_it(
+    desk: House, spans: InMemorySpanExporter
+) -> None:
+    timers = Timers()
+
+    @timers.on("first")
+    async def fire(work: Work, timer: Timer) -> None:
+        work.schedule("second", timer.subject, work.now)
+
+    @timers.job("second")
+    async def tell(job: Job) -> None:
+        async with job.units.begin() as work:
+            work.publish("thing.made", thing())
+            await job.done(work)
+
+    with telemetry.work_span("request", REQUEST):
+        await _schedule(desk, ("first", "a", START))
+    async with running(_runner(timers, desk.billing).run()):
+        await eventually(lambda: _nothing_due(desk))
+
+    by_name = {span.name: span for span in spans.get_finished_spans()}
+    request, first, second = (by_name[name] for name in ("request", "timer first", "job second"))
+    assert f"{second.context.trace_id:x}" == "1" * 32
+    assert (first.parent.span_id, second.parent.span_id) == (request.context.span_id, first.context.span_id)
+    ((headers,),) = await desk.query("SELECT headers FROM outbox")
+    published = dict(envelope.unpack(headers))[envelope.TRACEPARENT].decode()
+    assert published == f"00-{'1' * 32}-{second.context.span_id:016x}-01"
+
+
+async def test_a_timer_of_a_records_subject_goes_on_with_that_records_trace(
+    desk: House, spans: InMemorySpanExporter
+) -> None:
+    mine, others = uuid4(), "00-33333333333333333333333333333333-4444444444444444-01"
+
+    with telemetry.work_span("batch", others):
+        async with desk.billing.begin() as work:
+            work.trace_causes({mine: REQUEST})
+            work.schedule("k", mine, START)
+
+    assert await desk.query("SELECT traceparent FROM timer") == [(REQUEST,)]
+
+
+async def test_what_sets_itself_again_begins_a_trace_each_time(
+    desk: House, spans: InMemorySpanExporter
+) -> None:
+    timers = Timers()
+
+    @timers.on("daily")
+    async def fire(work: Work, timer: Timer) -> None:
+        work.schedule("daily", "next", timer.due_at + 24 * HOUR)
+
+    @timers.job("poll")
+    async def poll(job: Job) -> None:
+        async with job.units.begin() as work:
+            await job.done(work, again_at=job.timer.due_at + 24 * HOUR)
+
+    with telemetry.work_span("request", REQUEST):
+        await _schedule(desk, ("daily", "first", START), ("poll", "a", START))
+    async with running(_runner(timers, desk.billing).run()):
+        await eventually(lambda: _nothing_due(desk))
+        set_manual(desk.clock, START + 24 * HOUR)
+        await eventually(lambda: _nothing_due(desk))
+
+    traces = [(s.name, f"{s.context.trace_id:x}") for s in spans.get_finished_spans() if s.name != "request"]
+    assert len(traces) == 4
+    assert sorted(name for name, trace in traces if trace == "1" * 32) == ["job poll", "timer daily"]
+    assert len({trace for _, trace in traces}) == 3
 
 
 async def test_a_failing_timer_is_due_until_it_succeeds_and_lets_others_pass(desk: House) -> None:

@@ -45,6 +45,7 @@ revision, down_revision = "0001", None
 
 def upgrade():
     chassis_tables.create(op)
+    chassis_tables.add_timer_traceparent(op)
     op.execute("CREATE TABLE thing (name text PRIMARY KEY)")
 """
 

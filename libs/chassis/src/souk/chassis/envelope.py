@@ -5,20 +5,13 @@ holds), because the relay takes them apart 20,000 times a second.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from uuid import UUID
 
-from opentelemetry import context as trace_context
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-
-from souk.contracts.state import State
-
 Headers = Sequence[tuple[str, bytes]]
 TRACEPARENT = "traceparent"
-
-_propagator = TraceContextTextMapPropagator()
 
 
 @lru_cache(maxsize=1024)
@@ -64,23 +57,3 @@ def unpack(packed: bytes) -> list[tuple[str, bytes]]:
         return []
     parts = packed.split(b"\0")
     return list(zip(map(bytes.decode, parts[::2]), parts[1::2], strict=True))
-
-
-def current_traceparent() -> str | None:
-    """The W3C traceparent of the current span, or None when there is none."""
-    carrier: dict[str, str] = {}
-    _propagator.inject(carrier)
-    return carrier.get(TRACEPARENT)
-
-
-def context_of(traceparent: str) -> trace_context.Context:
-    return _propagator.extract({TRACEPARENT: traceparent})
-
-
-def traceparent_of(state: State, causes: Mapping[UUID, str]) -> str | None:
-    """The trace that `state` continues: of the record about one of the ids it names, else the current."""
-    if causes:
-        for value in state.__dict__.values():
-            if type(value) is UUID and value in causes:
-                return causes[value]
-    return current_traceparent()

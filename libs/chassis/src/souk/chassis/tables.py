@@ -72,6 +72,7 @@ timer = Table(
     Column("attempts", Integer, nullable=False, server_default=text("0")),
     Column("next_attempt_at", DateTime(timezone=True), nullable=False, server_default=text("'-infinity'")),
     Column("error", Text),
+    Column("traceparent", Text),
     Index("timer_due", "due_at", "kind", "subject"),
 )
 """Work that is due at an instant of the suite's clock; gone when done. `next_attempt_at` is wall time."""

@@ -2,12 +2,14 @@
 
 The trace's position travels as a W3C `traceparent`: from the gateway's header into the server span, from
 there into the outbox row, from the row into the record's header, and from the record into what its
-consumer writes. Without an OTLP endpoint everything here is a cheap no-op.
+consumer writes. A timer keeps the position of who set it, for what is done when it is due. Without an
+OTLP endpoint everything here is a cheap no-op.
 """
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -26,6 +28,7 @@ _EXPORT_SECONDS = 5
 _propagator = TraceContextTextMapPropagator()
 _provider: "TracerProvider | None" = None
 _tracer: Tracer = trace.NoOpTracer()
+_timer_kind: ContextVar[str] = ContextVar("timer_kind", default="")
 
 
 def configure(service: str, otlp: str = "", exporter: "SpanExporter | None" = None) -> None:
@@ -140,6 +143,22 @@ def work_span(name: str, traceparent: str | None = None, **attributes: str | int
     context = _context(traceparent) if traceparent else None
     with _tracer.start_as_current_span(name, context, SpanKind.INTERNAL, attributes):
         yield
+
+
+@contextmanager
+def timer_span(role: Literal["timer", "job"], kind: str, traceparent: str | None) -> Iterator[None]:
+    """Around what is done because a timer of `kind` is due, child of the position that is kept with it."""
+    token = _timer_kind.set(kind)
+    try:
+        with work_span(f"{role} {kind}", traceparent):
+            yield
+    finally:
+        _timer_kind.reset(token)
+
+
+def is_within_timer(kind: str) -> bool:
+    """Whether this is done because a timer of `kind` is due."""
+    return _timer_kind.get() == kind
 
 
 def _context(traceparent: str) -> Context:

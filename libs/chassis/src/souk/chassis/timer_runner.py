@@ -17,7 +17,7 @@ from souk.chassis.clock import SystemClock, to_micros
 from souk.chassis.database import CONNECT_SECONDS, bare_dsn, is_transient
 from souk.chassis.metrics import JOB_SECONDS, TIMER_FAILURES, TIMERS_DUE
 from souk.chassis.parking import explain
-from souk.chassis.telemetry import work_span
+from souk.chassis.telemetry import timer_span
 from souk.chassis.timers import Barrier, Job, JobHandler, LostError, Timer, TimerHandler, Timers
 from souk.chassis.work import Units
 
@@ -41,7 +41,7 @@ _SURVEY = text(
     "FROM (SELECT kind, due_at FROM timer ORDER BY due_at LIMIT 10000) AS first"
 ).bindparams(bindparam("kinds", type_=ARRAY(Text)))
 _CLAIM = text(
-    "SELECT kind, subject, due_at, data, attempts FROM timer "
+    "SELECT kind, subject, due_at, data, attempts, traceparent FROM timer "
     "WHERE kind = :kind AND subject = :subject AND due_at <= :now AND next_attempt_at <= clock_timestamp() "
     "FOR UPDATE SKIP LOCKED"
 )
@@ -147,7 +147,7 @@ class TimerRunner:
             row = await work.fetch_one(_CLAIM, claim)
             if row is None:  # another worker has it, or it was moved
                 return
-            with work_span(f"timer {timer.kind}"):
+            with timer_span("timer", timer.kind, row.traceparent):
                 await handler(work, _timer(row))
             if not work.is_scheduled(timer.kind, timer.subject):
                 work.cancel(timer.kind, timer.subject)
@@ -162,7 +162,7 @@ class TimerRunner:
             if row is None:
                 return
             job = Job(self._units, _timer(row), self._barrier)
-            with work_span(f"job {timer.kind}"):
+            with timer_span("job", timer.kind, row.traceparent):
                 await handler(job)
             if not job.is_done:
                 raise RuntimeError("the job returned without job.done")

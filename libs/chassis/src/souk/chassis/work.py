@@ -20,7 +20,7 @@ from sqlalchemy.engine import CursorResult, Row
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.sql import Executable
 
-from souk.chassis import envelope
+from souk.chassis import envelope, telemetry
 from souk.chassis.clock import Clock, to_micros
 from souk.contracts.state import State
 from souk.contracts.topics import TOPICS, Topic
@@ -44,16 +44,18 @@ _INSERT_OUTBOX = text(
     bindparam("payloads", type_=ARRAY(LargeBinary)),
 )
 _UPSERT_TIMERS = text(
-    "INSERT INTO timer (kind, subject, due_at, data) "
-    "SELECT kind, subject, due_at, data::jsonb "
-    "FROM unnest(:kinds, :subjects, :due, :data) AS t (kind, subject, due_at, data) "
+    "INSERT INTO timer (kind, subject, due_at, data, traceparent) "
+    "SELECT kind, subject, due_at, data::jsonb, traceparent "
+    "FROM unnest(:kinds, :subjects, :due, :data, :traceparents) "
+    "AS t (kind, subject, due_at, data, traceparent) "
     "ON CONFLICT (kind, subject) DO UPDATE SET due_at = excluded.due_at, data = excluded.data, "
-    "attempts = 0, next_attempt_at = '-infinity', error = NULL"
+    "traceparent = excluded.traceparent, attempts = 0, next_attempt_at = '-infinity', error = NULL"
 ).bindparams(
     bindparam("kinds", type_=ARRAY(Text)),
     bindparam("subjects", type_=ARRAY(Text)),
     bindparam("due", type_=ARRAY(DateTime(timezone=True))),
     bindparam("data", type_=ARRAY(Text)),
+    bindparam("traceparents", type_=ARRAY(Text)),
 )
 _DELETE_TIMERS = text(
     "DELETE FROM timer t USING unnest(:kinds, :subjects) AS gone (kind, subject) "
@@ -99,7 +101,7 @@ class Work:
         self._topics = topics
         self._read_only = read_only
         self._outbox: list[OutboxRow] = []
-        self._timers: dict[tuple[str, str], tuple[datetime, str] | None] = {}
+        self._timers: dict[tuple[str, str], tuple[datetime, str, str | None] | None] = {}
         self._causes: Mapping[UUID, str] = {}
 
     def new_id(self) -> UUID:
@@ -143,10 +145,13 @@ class Work:
     def schedule(self, kind: str, subject: UUID | str, due_at: datetime, **data: Any) -> None:
         """Have the timer `kind` of `subject` fire at `due_at`; replaces one that is set already.
 
-        data: JSON values, given to the handler as they are.
+        data: JSON values, given to the handler as they are. What the timer does goes on with the trace of
+        whoever set it last. One set from within a timer of its own kind begins a trace: otherwise the
+        runs of what is done daily would be one trace without end.
         """
         to_micros(due_at)
-        self._timers[kind, str(subject)] = (due_at, json.dumps(data))
+        traceparent = None if telemetry.is_within_timer(kind) else self._traceparent((subject,))
+        self._timers[kind, str(subject)] = (due_at, json.dumps(data), traceparent)
 
     def cancel(self, kind: str, subject: UUID | str) -> None:
         """Have the timer `kind` of `subject` not fire; nothing happens when none is set."""
@@ -209,8 +214,9 @@ class Work:
                 {
                     "kinds": [kind for (kind, _), _ in due],
                     "subjects": [subject for (_, subject), _ in due],
-                    "due": [due_at for _, (due_at, _) in due],
-                    "data": [data for _, (_, data) in due],
+                    "due": [due_at for _, (due_at, _, _) in due],
+                    "data": [data for _, (_, data, _) in due],
+                    "traceparents": [traceparent for _, (_, _, traceparent) in due],
                 },
             )
         if gone:
@@ -240,9 +246,17 @@ class Work:
             subject=key.decode(),
             schema=topic.schema_id,
             time=self.now,
-            traceparent=envelope.traceparent_of(state, self._causes),
+            traceparent=self._traceparent(state.__dict__.values()),
         )
         self.send(OutboxRow(shard_of(partition), topic.name, partition, key, headers, topic.dump(state)))
+
+    def _traceparent(self, about: Iterable[object]) -> str | None:
+        """The trace to go on with: of the record about one of the ids in `about`, else the current."""
+        if self._causes:
+            for value in about:
+                if type(value) is UUID and value in self._causes:
+                    return self._causes[value]
+        return telemetry.current_traceparent()
 
 
 class Units:

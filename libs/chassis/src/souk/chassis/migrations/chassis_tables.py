@@ -1,4 +1,4 @@
-"""The chassis' own tables, for each service's first migration.
+"""The chassis' own tables, for each service's migrations.
 
 Frozen: a later change of `souk.chassis.tables` is a function of its own here, for a later migration.
 """
@@ -86,3 +86,8 @@ def create(op: Executes) -> None:
     for statement in _TABLES.split(";\n"):
         if statement.strip():
             op.execute(statement)
+
+
+def add_timer_traceparent(op: Executes) -> None:
+    """Let timers keep the trace that set them."""
+    op.execute("ALTER TABLE timer ADD COLUMN traceparent text")

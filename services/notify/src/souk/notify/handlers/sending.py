@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from souk.chassis.telemetry import work_span
 from souk.chassis.timers import Job
 from souk.chassis.work import Units
 from souk.contracts.topics.deliveries import Channel
@@ -159,7 +160,10 @@ class _Batch:
             row = self.waiting.popleft()
             self.outcomes[row.id] = Outcome("unknown", "interrupted")
             try:
-                with HAND_OVER_SECONDS.labels(self._outlet.channel).time():
+                with (
+                    work_span(f"deliver {self.channel}", delivery=str(row.id)),
+                    HAND_OVER_SECONDS.labels(self.channel).time(),
+                ):
                     self.outcomes[row.id] = await self._outlet.send(row, self._facts)
             except AwayError as away:
                 self.outcomes[row.id] = Outcome("untouched")
