@@ -37,7 +37,6 @@ from souk.contracts.topics.campaigns import Campaign, Rates
 from souk.contracts.topics.conversions import Conversion, OrderLine
 from souk.contracts.topics.influencers import Influencer
 from souk.contracts.topics.links import Link
-from souk.contracts.topics.organisations import Organisation
 from souk.contracts.topics.participations import Participation
 from souk.contracts.topics.payees import Payee
 from souk.contracts.topics.posts import Metrics, Post
@@ -167,12 +166,6 @@ class States:
 
     def influencer(self, who: str = "ann", **fields: Any) -> Influencer:
         return Influencer(**self._next(named(who)), display_name=who, signed_up_at=START, **fields)
-
-    def organisation(self, name: str, kind: str, agency: str | None = None) -> Organisation:
-        return Organisation(
-            **self._next(named(name)), kind=kind, name=name, country="US",
-            agency_id=named(agency) if agency else None,
-        )  # fmt: skip
 
     @staticmethod
     def name(name: str) -> UUID:

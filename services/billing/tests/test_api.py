@@ -21,12 +21,12 @@ async def market(billing, states):
     for prefix, who in (("", "ann"), ("other ", "bob")):
         name = f"{prefix}campaign"
         await billing.tell(
-            states.organisation(f"{prefix}advertiser", "advertiser", f"{prefix}agency"),
             states.influencer(who, talent_agency_id=states.name(f"{prefix}talent agency")),
             states.payee(who),
             states.campaign(
-                name, advertiser_id=states.name(f"{prefix}advertiser"), rates=Rates(view=1, click=1),
-                cap=6 * MICROS, budget=100 * MICROS,
+                name, advertiser_id=states.name(f"{prefix}advertiser"),
+                agency_id=states.name(f"{prefix}agency"), rates=Rates(view=1, click=1), cap=6 * MICROS,
+                budget=100 * MICROS,
             ),
             states.terms(name, margin=3_300, agency_margin=1_000),
             states.participation(who, name),
@@ -89,6 +89,34 @@ async def _reaches_its_own(billing, api, market, route):
             assert foreign.json()["reason"] in (unknown, "forbidden"), role
     missing = await api.staff.get(route.format(campaign=uuid4(), participation=uuid4(), payment=uuid4()))
     assert (missing.status_code, missing.json()["reason"]) == (404, unknown)
+
+
+async def test_an_agency_reaches_the_campaigns_that_it_works_for_whoever_the_advertisers_agency_is_now(
+    billing, api, states
+):
+    """The advertiser goes from `old` to `new` after its first campaign's approval; a draft goes with it."""
+    for agency in ("old", "new"):
+        await billing.tell(
+            states.campaign(agency, agency_id=states.name(agency)), states.terms(agency, agency_margin=1_000),
+            states.participation("ann", agency),
+        )  # fmt: skip
+    await billing.tell(states.campaign("draft", lifecycle="draft", agency_id=states.name("old")))
+    await billing.tell(states.campaign("draft", agency_id=states.name("new")), states.terms("draft"))
+    reached = {}
+
+    for name in ("old", "new"):
+        agency = api.caller("agency", organisation=states.name(name))
+        budgets = {
+            campaign: (await agency.get(f"/v1/budgets/{states.name(campaign)}")).status_code
+            for campaign in ("old", "new", "draft")
+        }
+        earnings = (await agency.get("/v1/earnings")).json()["items"]
+        reached[name] = (budgets, [earning["campaign_id"] for earning in earnings])
+
+    assert reached == {
+        "old": ({"old": 200, "new": 404, "draft": 404}, [str(states.name("old"))]),
+        "new": ({"old": 404, "new": 200, "draft": 200}, [str(states.name("new"))]),
+    }
 
 
 async def test_lists_hold_the_callers_rows_alone(api, market):

@@ -11,7 +11,6 @@ from souk.contracts.topics.campaigns import CAMPAIGNS, Campaign
 from souk.contracts.topics.conversions import CONVERSIONS, Conversion
 from souk.contracts.topics.influencers import INFLUENCERS, Influencer
 from souk.contracts.topics.links import LINKS, Link
-from souk.contracts.topics.organisations import ORGANISATIONS, Organisation
 from souk.contracts.topics.participations import PARTICIPATIONS, Participation
 from souk.contracts.topics.payees import PAYEES, Payee
 from souk.contracts.topics.posts import POSTS, Post
@@ -19,11 +18,6 @@ from souk.contracts.topics.terms import TERMS, Terms
 from souk.contracts.topics.users import USERS, User
 
 intake = Intake("billing")
-
-
-@intake.reads(ORGANISATIONS)
-async def organisations_changed(work: Work, states: Sequence[Organisation]) -> None:
-    await copies.keep_organisations(work, states)
 
 
 @intake.reads(USERS)

@@ -146,6 +146,7 @@ def _terms_of(state: Campaign, *, opened: bool) -> dict[str, Any]:
     values: dict[str, Any] = {
         "campaign_version": state.version,
         "advertiser_id": state.advertiser_id,
+        "agency_id": state.agency_id,
         "ends_at": state.ends_at,
         "hold_days": state.hold_days,
     }

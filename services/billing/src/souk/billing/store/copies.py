@@ -5,20 +5,14 @@ from typing import get_args
 
 from sqlalchemy import select
 
-from souk.billing.store.tables import influencer, member, organisation, payee
+from souk.billing.store.tables import influencer, member, payee
 from souk.chassis.store import upsert_newer
 from souk.chassis.work import Work
 from souk.contracts.ids import UserId
 from souk.contracts.permissions import Area, Level
 from souk.contracts.topics.influencers import Influencer
-from souk.contracts.topics.organisations import Organisation
 from souk.contracts.topics.payees import Payee
 from souk.contracts.topics.users import User
-
-
-async def keep_organisations(work: Work, states: Sequence[Organisation]) -> None:
-    rows = [{"id": s.id, "version": s.version, "kind": s.kind, "agency_id": s.agency_id} for s in states]
-    await upsert_newer(work, organisation, rows)
 
 
 async def keep_users(work: Work, states: Sequence[User]) -> None:

@@ -34,6 +34,7 @@ account = Table(
     Column("id", Uuid, primary_key=True),
     *_micros("version", "campaign_version", "terms_version", "terms_needed"),
     Column("advertiser_id", Uuid),
+    Column("agency_id", Uuid),
     Column("approved", Boolean),
     Column("currency", Text),
     Column("rates", JSONB),
@@ -195,16 +196,6 @@ payment_request = Table(
     Column("run", Date),
 )
 """An influencer asked to be paid; `run` answered it. Bound: one open and one a run for each influencer."""
-
-organisation = Table(
-    "organisation",
-    metadata,
-    Column("id", Uuid, primary_key=True),
-    Column("version", BigInteger),
-    Column("kind", Text),
-    Column("agency_id", Uuid),
-)
-"""Copy of campaign.organisations: which agency works for an advertiser."""
 
 member = Table(
     "member",

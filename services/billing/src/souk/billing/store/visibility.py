@@ -4,23 +4,22 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Uuid, false, literal, select, true
 
-from souk.billing.store.tables import account, influencer, organisation
+from souk.billing.store.tables import account, influencer
 from souk.chassis.auth import Principal
 
 
 def of_campaign(who: Principal, campaign_id: ColumnElement[UUID]) -> ColumnElement[bool]:
-    """Rows of campaigns: staff all, an advertiser its own, an agency those of its advertisers."""
+    """Rows of campaigns: staff all, an advertiser its own, an agency those that it works for.
+
+    A campaign keeps its agency when the advertiser goes to another.
+    """
     if who.role == "staff":
         return true()
     if who.role == "advertiser":
         mine = select(account.c.id).where(account.c.advertiser_id == literal(who.organisation_id, Uuid))
         return campaign_id.in_(mine)
     if who.role == "agency":
-        mine = (
-            select(account.c.id)
-            .join(organisation, organisation.c.id == account.c.advertiser_id)
-            .where(organisation.c.agency_id == literal(who.organisation_id, Uuid))
-        )
+        mine = select(account.c.id).where(account.c.agency_id == literal(who.organisation_id, Uuid))
         return campaign_id.in_(mine)
     return false()
 
