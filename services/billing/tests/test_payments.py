@@ -191,6 +191,59 @@ async def test_paid_then_refunded_is_a_negative_row_taken_from_the_next_payment(
     await billing.check_ledger()
 
 
+async def test_a_post_that_begins_to_count_after_the_cut_off_is_paid_by_the_next_run(billing, states):
+    await opened(billing, states, rates=Rates(view=1, follower=2))
+    await billing.tell(states.payee(), states.participation(followers_base=MICROS))
+    await billing.tell(states.post("first", views=MICROS))
+    early = states.now + timedelta(days=1)
+    await billing.tell(
+        states.post("second", views=3 * MICROS, status="approved", approved_at=early, counts=False)
+    )
+    billing.at(CUT_OFF)
+    await billing.tell(
+        states.post("first", views=MICROS, status="ineffective"),
+        states.post("second", views=3 * MICROS, status="approved", approved_at=early, counts_since=CUT_OFF),
+    )
+
+    await billing.run_payments(date(2017, 11, 5))
+    assert await billing.payments() == []
+    await billing.run_payments(date(2017, 12, 5))
+
+    [payment] = await billing.payments()
+    assert payment.gross == 5 * MICROS
+    assert await billing.payable_at() == [
+        (CUT_OFF, 3 * MICROS),
+        (CUT_OFF, 2 * MICROS),
+        (datetime(2017, 12, 5, 1, tzinfo=UTC), -5 * MICROS),
+    ]
+
+
+async def test_a_post_approved_while_it_counts_is_paid_by_when_it_was_approved(billing, states):
+    await opened(billing, states)
+    await billing.tell(states.payee())
+    billing.at(CUT_OFF)
+    counts = {"counts_since": JUST_IN_TIME - timedelta(days=9), "approved_at": JUST_IN_TIME}
+    await billing.tell(states.post(views=MICROS, status="approved", **counts))
+
+    await billing.run_payments(date(2017, 11, 5))
+
+    assert [payment.gross for payment in await billing.payments()] == [MICROS]
+
+
+async def test_an_approved_post_that_counts_no_more_gives_its_fee_back_when_it_stops(billing, states):
+    await opened(billing, states, rates=Rates(view=1, follower=2))
+    await billing.tell(states.participation(followers_base=MICROS))
+    start = states.now
+    await billing.tell(states.post(views=MICROS, status="approved", counts_since=start))
+    billing.at(CUT_OFF)
+
+    await billing.tell(states.post(views=MICROS, status="approved", approved_at=start, counts=False))
+
+    assert await billing.payable_at() == [
+        (start, MICROS), (start, 2 * MICROS), (CUT_OFF, -MICROS), (CUT_OFF, -2 * MICROS)
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(("counted_at", "run"), [(JUST_IN_TIME, 11), (CUT_OFF, 12)])
 async def test_clicks_told_after_the_settlement_are_paid_by_when_they_were_counted(
     billing, states, counted_at, run

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from souk.billing.domain.books import Fact, Kind
+from souk.billing.domain.books import Fact, Kind, payable_since
 from souk.billing.handlers import accruals, terms
 from souk.billing.store import copies
 from souk.chassis.intake import Intake
@@ -79,7 +79,7 @@ def _post(post: Post) -> Fact:
         name=post.external_id,
         asks=post.status == "pending",
         would_count=post.counts,
-        approved_at=(post.approved_at or post.changed_at) if post.status == "approved" else None,
+        approved_at=payable_since(post),
         counted=post.counted,
     )
 

@@ -12,7 +12,7 @@ from souk.contracts.ids import NAMESPACE
 from souk.contracts.money import BasisPoints
 from souk.contracts.topics.campaigns import Rates
 from souk.contracts.topics.conversions import OrderLine
-from souk.contracts.topics.posts import Metrics
+from souk.contracts.topics.posts import Metrics, Post
 
 NO_METRICS = Metrics()
 
@@ -42,10 +42,10 @@ class Fact(NamedTuple):
 
     participation_id: None for a conversion that nobody is credited with.
     active: it counts. asks: it wants to be effective again and waits for the budget's answer; it would
-    count then if `would_count`.
+    count then if `would_count`. approved_at: of a post, since when what it earns is payable.
     disputed: not to be approved by the settlement. reversed: clicks that staff took back, which `units`
-    holds no more. since, name: its age among the items of its
-    participation; attributes of the domain, so that the same input gives the same order.
+    holds no more. since, name: its age among the items of its participation; attributes of the domain, so
+    that the same input gives the same order.
     """
 
     id: UUID
@@ -119,6 +119,17 @@ class Participation:
     live_posts: int = 0
     approved_posts: int = 0
     reinstated: dict[UUID, tuple[int, bool]] = field(default_factory=dict)
+
+
+def payable_since(post: Post) -> datetime | None:
+    """When the post was approved, or began to count if that was later; None for one that isn't approved.
+
+    The approval's own instant would lie in a payment run that may be over by then.
+    """
+    if post.status != "approved":
+        return None
+    approved_at = post.approved_at or post.changed_at
+    return max(approved_at, post.counts_since or approved_at)
 
 
 def fee_id(participation: UUID) -> UUID:

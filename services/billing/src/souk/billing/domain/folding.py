@@ -188,7 +188,7 @@ def _value_post(
     elif fact.approved_at is not None:
         entries += approve(books, item, cause._replace(at=fact.approved_at))
         participation.approved_posts += 1
-    at = fact.approved_at or cause.at
+    at = (fact.approved_at if fact.active else None) or cause.at
     return entries + fold_followers(books, participation, cause._replace(at=at), released=released)
 
 
