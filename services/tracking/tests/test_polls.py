@@ -8,6 +8,7 @@ from souk.contracts.ids import post_id
 from souk.contracts.topics.earnings import Earning, Reinstatement
 from souk.contracts.topics.posts import Post
 from souk.tracking.handlers import posts
+from souk.tracking.store import posts as store
 from souk.tracking.store.tables import post
 
 from .conftest import AUTUMN, DAY, END, KENJI, MARIE, POLL, SPRING, START, campaign, participation
@@ -187,6 +188,87 @@ async def test_a_post_is_effective_again_only_when_billing_grants_it(house, gran
 
     row = await post_named(house, "v")
     assert (row.status, row.reason) == (status, reason)
+
+
+@pytest.mark.parametrize("approved", [False, True])
+async def test_an_ineffective_post_is_measured_and_asks_back_with_its_latest_counts(house, approved):
+    """An approval ends with the post's effect: effective again is new growth."""
+    await joined(house)
+    house.tube.video("v", "UCmarie", START)
+    await house.poll(POLL)
+    async with house.units.begin() as work:
+        if approved:
+            await posts.approve(work, post.c.campaign_id == SPRING)
+        await posts.make_ineffective(work, await post_named(house, "v"), "too early")
+
+    house.tube.video("v", "UCmarie", START, views=900)
+    await house.poll(POLL + DAY)
+    measured = await post_named(house, "v")
+    async with house.units.begin() as work:
+        await posts.ask_to_reinstate(work, measured)
+
+    assert (measured.status, measured.views, measured.counted_views) == ("ineffective", 900, 100)
+    assert measured.observed_at == POLL + DAY
+    assert await house.query("SELECT views FROM post_snapshot ORDER BY observed_at") == [(100,), (900,)]
+    _, asked = (await house.published())[-1]
+    assert (asked.status, asked.counted.views, asked.approved_at) == ("pending", 900, None)
+
+
+async def test_a_poll_leaves_a_post_as_billing_was_asked_about_it(house):
+    account = await joined(house)
+    await house.hear(campaign(AUTUMN), participation(campaign_id=AUTUMN, account_id=account))
+    house.tube.video("v", "UCmarie", START)
+    await house.poll(POLL)
+    async with house.units.begin() as work:
+        [row] = await store.lock(work, post.c.campaign_id == SPRING)
+        await posts.make_ineffective(work, row, "too early")
+    async with house.units.begin() as work:
+        await posts.ask_to_reinstate(work, row)
+    before = await house.query("SELECT campaign_id, version, status, counted_views FROM post")
+
+    house.tube.video("v", "UCmarie", START, views=900)
+    await house.poll(POLL + DAY)
+
+    assert set(before) == {(SPRING, 3, "pending", 100), (AUTUMN, 1, "effective", 100)}
+    after = await house.query("SELECT campaign_id, version, status, counted_views FROM post")
+    assert set(after) == {(SPRING, 3, "pending", 100), (AUTUMN, 2, "effective", 900)}
+
+
+async def test_ineffective_posts_are_asked_for_until_the_end_and_while_others_of_the_campaign_are(house):
+    await joined(house)
+    for name in ("kept", "dropped"):
+        house.tube.video(name, "UCmarie", START)
+    await house.poll(POLL)
+    async with house.units.begin() as work:
+        await posts.make_ineffective(work, await post_named(house, "dropped"), "not on brand")
+
+    house.tube.video("dropped", "UCmarie", START, views=900)
+    await house.poll(END + DAY)
+    followed = await post_named(house, "dropped")
+    async with house.units.begin() as work:
+        await posts.approve(work, post.c.external_id == "kept")
+    house.tube.calls.clear()
+    await house.poll(END + 2 * DAY)
+
+    assert followed.views == 900
+    assert "videos" not in house.tube.calls
+
+
+async def test_uploads_are_read_once_for_a_video_that_is_gone(house):
+    await joined(house)
+    for name in ("v", "gone"):
+        house.tube.video(name, "UCmarie", START)
+    await house.poll(POLL)
+    async with house.units.begin() as work:
+        await posts.make_ineffective(work, await post_named(house, "gone"), "deleted")
+    del house.tube.videos["gone"]
+
+    await house.poll(POLL + DAY)
+    await house.poll(POLL + 2 * DAY)
+    house.tube.calls.clear()
+    await house.poll(POLL + 3 * DAY)
+
+    assert house.tube.calls == ["channels", "videos"]
 
 
 async def test_twice_the_median_of_likes_is_no_fraud_and_one_more_is(house):

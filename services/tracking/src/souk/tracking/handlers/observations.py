@@ -187,9 +187,9 @@ def _followed(
 ) -> dict[str, Any] | None:
     """A known post's new columns, None when nothing about it changed.
 
-    An approved post's counted metrics stay. A pending or ineffective one stays as billing was asked about it.
+    An approved or ineffective post's counted metrics stay. A pending one stays as billing was asked about it.
     """
-    if row.status in ("pending", "ineffective") or observed_at <= row.observed_at:
+    if row.status == "pending" or observed_at <= row.observed_at:
         return None
     metrics, warnings = store.metrics_of(piece), store.warnings_of(row)
     status: PostStatus = row.status

@@ -204,7 +204,11 @@ async def _measure(job: Job, platform: Platform, name: str, at: datetime) -> Non
         async with job.units.begin() as work:
             await record(work, name, seen, observed_at)
             # Something that is gone may have been replaced by something new, with the same number of videos.
-            gone = {each.account_id for each in seen if each.video is None}
+            gone = {
+                each.account_id
+                for each in part
+                if each.external_id in asked and each.external_id not in videos and not each.gone
+            }
             await accounts.note(work, [{"b_id": each, "video_count": None} for each in sorted(gone)])
 
 

@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from souk.chassis.work import Work
 from souk.tracking.domain.metrics import MOST_PREVIOUS
+from souk.tracking.domain.posts import FOLLOWED
 from souk.tracking.store.tables import account, campaign, content, participation, post
 
 Key = tuple[UUID, str]
@@ -34,16 +35,19 @@ async def known_ids(work: Work, accounts: Collection[UUID]) -> dict[UUID, set[st
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Content whose counts are to be asked for, in the order (published_at, external_id)."""
+    """Content whose counts are to be asked for. gone: it was no longer there when it was last asked for."""
 
     account_id: UUID
     external_id: str
-    published_at: datetime
+    gone: bool
 
 
 async def wanted(work: Work, platform: str, at: datetime) -> list[Wanted]:
-    """What the poll of `at` still has to ask for: what was never looked at, what may be a post of a
-    campaign and is none yet, and the posts that nobody has decided on; nothing that it has asked for.
+    """What the poll of `at` still has to ask for, in the order (published_at, external_id).
+
+    That is what was never looked at, what may be a post of a campaign and is none yet, and the posts that
+    nobody has decided on. The ineffective ones may come back: they are asked for until the campaign's end,
+    and as long as another post of it is undecided.
     """
     taking_part = (
         select(participation.c.account_id)
@@ -69,14 +73,17 @@ async def wanted(work: Work, platform: str, at: datetime) -> list[Wanted]:
         content.c.published_at < campaign.c.ends_at,
         ~is_post,
     )
+    other = post.alias()
+    undecided = exists().where(other.c.campaign_id == post.c.campaign_id, other.c.status.in_(FOLLOWED))
+    running = exists().where(campaign.c.id == post.c.campaign_id, campaign.c.ends_at > at)
     followed = exists().where(
         post.c.account_id == content.c.account_id,
         post.c.external_id == content.c.external_id,
-        post.c.status.in_(("effective", "warning")),
+        or_(post.c.status.in_(FOLLOWED), and_(post.c.status == "ineffective", or_(running, undecided))),
         exists().where(participation.c.id == post.c.participation_id, participation.c.state == "joined"),
     )
     rows = await work.fetch_all(
-        select(content.c.account_id, content.c.external_id, content.c.published_at)
+        select(content.c.account_id, content.c.external_id, content.c.gone_at)
         .join_from(content, account, account.c.id == content.c.account_id)
         .where(
             account.c.platform == platform,
@@ -88,7 +95,7 @@ async def wanted(work: Work, platform: str, at: datetime) -> list[Wanted]:
         )
         .order_by(content.c.published_at, content.c.external_id, content.c.account_id)
     )
-    return [Wanted(row.account_id, row.external_id, row.published_at) for row in rows]
+    return [Wanted(row.account_id, row.external_id, row.gone_at is not None) for row in rows]
 
 
 async def lock(work: Work, keys: Collection[Key]) -> dict[Key, Row[Any]]:
