@@ -307,6 +307,24 @@ async def test_a_post_is_reinstated_whole_or_refused_whole(billing, states, budg
     assert (await billing.earning()).revenue == earning.revenue
 
 
+async def test_an_answer_stays_until_its_post_asks_no_more_however_many_ask(billing, states):
+    posts = [f"post {n}" for n in range(60)]
+    await billing.tell(states.campaign(budget=100), states.terms(), states.participation())
+    await billing.tell(*(states.post(post, status="ineffective", views=3) for post in posts))
+    asking = [states.post(post, status="pending", views=3) for post in posts]
+    await billing.tell_each(*asking)
+
+    _, earning = (await billing.published(Earning))[-1]
+    answers = [(one.post_id, one.post_version, one.granted) for one in earning.reinstated]
+    assert answers == [(one.id, one.version, n < 33) for n, one in enumerate(asking)]
+    again = states.post(posts[0], status="pending", views=4)
+    await billing.tell(again)
+    await billing.tell(*(states.post(post, status="ineffective", views=3) for post in posts[1:]))
+
+    _, earning = (await billing.published(Earning))[-1]
+    assert [(one.post_id, one.post_version) for one in earning.reinstated] == [(again.id, again.version)]
+
+
 async def test_the_follower_fee_is_due_once_while_a_post_counts(billing, states):
     await billing.tell(states.campaign(rates=Rates(follower=3)), states.terms(), states.participation())
     await billing.tell(states.post("a"), states.post("b"))

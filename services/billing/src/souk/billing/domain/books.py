@@ -98,8 +98,8 @@ class Participation:
     """An influencer in a campaign: sums of its items, and what it takes to value them.
 
     live_posts, approved_posts: posts that count, and those of them that are approved (the follower fee
-    hangs on them). reinstated: billing's newest
-    answer to each post that asked to count again.
+    hangs on them). reinstated: billing's answer to each post that asks to count again, for as long as it
+    asks: one that was dropped earlier would leave its post waiting for ever.
     """
 
     id: UUID

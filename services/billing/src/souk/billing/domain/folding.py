@@ -11,9 +11,6 @@ from souk.billing.domain import worth
 from souk.billing.domain.accrual import Change, fill, holds_whole, move
 from souk.billing.domain.books import Books, Cause, Entry, Fact, Item, Kind, Participation, fee_id
 
-ANSWERS_KEPT = 50
-"""Answers to reinstatements that an earning carries, the newest posts'."""
-
 
 def fold(books: Books, fact: Fact) -> list[Entry]:
     """Bring the books to `fact`; the ledger entries that this makes, in order.
@@ -153,6 +150,7 @@ def _fold_post(
     books: Books, participation: Participation, item: Item, fact: Fact, cause: Cause
 ) -> list[Entry]:
     before = item.fact
+    participation.reinstated.pop(fact.id, None)
     if before.active and item.approved_at is not None and fact.active:
         # Approved is approved: neither metrics nor a warning that came later move it.
         item.fact = fact._replace(counted=before.counted, approved_at=item.approved_at)
@@ -162,10 +160,7 @@ def _fold_post(
         if before.active:
             entries += _value_post(books, participation, item, fact._replace(asks=False), cause)
         granted = _holds_again(books, participation, fact)
-        participation.reinstated.pop(fact.id, None)
         participation.reinstated[fact.id] = (fact.version, granted)
-        while len(participation.reinstated) > ANSWERS_KEPT:
-            participation.reinstated.pop(next(iter(participation.reinstated)))
         if not granted:
             item.fact = fact
             return entries
