@@ -104,6 +104,23 @@ async def test_the_same_content_counts_in_each_of_two_campaigns(house):
     }
 
 
+async def test_content_seen_before_joining_is_a_post_though_others_have_posts_already(house):
+    marie = await joined(house)
+    autumn = campaign(AUTUMN, hashtags=("music",))
+    kenji = await house.connect(KENJI, house.tube.channel("UCkenji"))
+    await house.hear(autumn, participation(KENJI, AUTUMN, account_id=kenji))
+    for name, channel in (("hers", "UCmarie"), ("his", "UCkenji")):
+        house.tube.video(name, channel, START, tags=["music"])
+    await house.poll(POLL)
+    before = await standing(house)
+
+    await house.hear(participation(MARIE, AUTUMN, account_id=marie))
+    await house.poll(POLL + DAY)
+
+    assert list(before) == ["his"]
+    assert list(await standing(house)) == ["hers", "his"]
+
+
 async def test_second_post_counts_once_the_first_is_ineffective(house):
     await joined(house, multi_posting=False)
     house.tube.video("first", "UCmarie", START)

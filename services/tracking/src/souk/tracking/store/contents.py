@@ -61,10 +61,15 @@ async def wanted(work: Work, platform: str, at: datetime) -> list[Wanted]:
         )
         .correlate(content)
     )
-    is_post = exists().where(
-        post.c.account_id == content.c.account_id,
-        post.c.external_id == content.c.external_id,
-        post.c.campaign_id == campaign.c.id,
+    is_post = (
+        exists()
+        .where(
+            post.c.account_id == content.c.account_id,
+            post.c.external_id == content.c.external_id,
+            post.c.campaign_id == campaign.c.id,
+        )
+        # Two queries further out: left alone, SQLAlchemy would look at all content of everybody.
+        .correlate(content, campaign)
     )
     matches = taking_part.where(
         campaign.c.hashtags != text("'{}'"),
