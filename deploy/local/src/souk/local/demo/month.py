@@ -22,7 +22,7 @@ Ids = dict[str, str]
 
 IMPORT = 200
 # One before the period and one after it.
-TRADING_DAYS = ((9, 19), (9, 22), (9, 26), (9, 30), (10, 4), (10, 9), (10, 14), (10, 17))
+TRADING_DAYS = ((9, 19), (9, 24), (10, 3), (10, 14), (10, 17))
 
 
 @dataclass(frozen=True, slots=True)

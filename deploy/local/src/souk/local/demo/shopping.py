@@ -136,7 +136,7 @@ def clicks_of(
 def _clicks_on(
     link: Mapping[str, Any], place: int, instant: datetime, chance: random.Random
 ) -> Iterator[Click]:
-    for visitor in range(chance.randint(2, 5)):
+    for visitor in range(chance.randint(1, 3)):
         # Its own address for each visitor: 127/8 is all this machine.
         address = f"127.{10 + instant.day}.{place + 1}.{visitor + 1}"
         agent = _BOT if chance.random() < 0.1 else chance.choice(_BROWSERS)
