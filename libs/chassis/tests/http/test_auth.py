@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 from uuid import UUID
 
 import httpx
@@ -31,10 +30,10 @@ async def test_missing_token_is_challenged_without_an_error(api):
 
 
 WRONG_CLAIMS = [
-    {"exp": int(time.time()) - 60},
+    {"exp": 1_500_000_000},
     {"exp": None},
     {"exp": "soon"},
-    {"nbf": int(time.time()) + 600},
+    {"nbf": 5_000_000_000},
     {"iss": "https://other.test"},
     {"iss": None},
     {"aud": "other"},
