@@ -1,7 +1,7 @@
 # `make demo` plays a marketplace month; `make test` runs every check. Nothing but Python >= 3.11, make and git
 # has to be there: uv is fetched with pip when missing, everything else with uv.
 .DEFAULT_GOAL := help
-.PHONY: help install demo up down test test-long lint types imports unit month
+.PHONY: help install demo up down test test-long lint types imports tests
 
 SHELL := /bin/sh
 TOOLS := .souk/tools
@@ -39,7 +39,7 @@ up: install ## start the suite and leave it running
 down: install ## stop it
 	@$(RUN) souk down
 
-test: install lint types imports unit month ## lint, types, import rules and every test but the long ones
+test: install lint types imports tests ## lint, types, import rules and every test but the long ones
 
 lint:
 	@$(RUN) ruff format --check .
@@ -51,11 +51,9 @@ types:
 imports:
 	@$(RUN) lint-imports
 
-unit:
-	@$(RUN) pytest -n 2 --dist loadgroup -m "not long" --ignore tests/journeys/test_month.py $(ARGS)
-
-month: ## a month against the oracle, and again with a process killed on the way
-	@$(RUN) pytest -m "not long" tests/journeys/test_month.py $(ARGS)
+# The longest parts first. Three workers on two cores: much of a test is waiting for a server.
+tests:
+	@$(RUN) pytest -n 3 --no-loadscope-reorder -m "not long" tests/journeys/test_month.py tests services libs deploy $(ARGS)
 
 test-long: install ## what takes longer: every process killed in turn
 	@$(RUN) pytest -m long $(ARGS)

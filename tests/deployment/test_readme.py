@@ -72,8 +72,12 @@ def test_what_is_linked_is_there() -> None:
         assert (ROOT / target).exists(), target
 
 
+# A make that runs the tests hands these down to the makes of the README.
+OF_MAKE = {"MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES", "ARGS"}
+
+
 def run(script: str, environment: dict[str, str]) -> str:
-    own = {name: value for name, value in environment.items() if not name.startswith("MAKE")}
+    own = {name: value for name, value in environment.items() if name not in OF_MAKE}
     done = subprocess.run(
         ["sh", "-euc", script],
         cwd=ROOT, env=own, capture_output=True, text=True, timeout=PATIENCE, check=False,

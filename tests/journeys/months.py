@@ -13,7 +13,7 @@ from typing import Any
 
 from souk.chassis.clock import ManualClock
 from souk.local import control
-from souk.local.folder import Folder
+from souk.local.folder import Folder, free_port
 
 SOUK = Path(sys.executable).parent / "souk"
 LIMIT_SECONDS = 280.0
@@ -25,7 +25,7 @@ def play(folder: Folder, *options: str, disturb: Callable[[Folder], None] | None
     with errors.open("w") as said:
         demo = subprocess.Popen(
             [SOUK, "demo", "--json", *options],
-            env=os.environ | {"SOUK_DATA": str(folder.root)},
+            env=os.environ | {"SOUK_DATA": str(folder.root), "SOUK_GATEWAY_PORT": str(free_port(set()))},
             stdout=subprocess.PIPE,
             stderr=said,
             text=True,

@@ -23,7 +23,7 @@ from souk.contracts.permissions import Role
 from souk.contracts.topic import SERVICES
 from souk.local import clock, control, suite, tokens
 from souk.local.demo.api import Api
-from souk.local.folder import Folder, remembered_ports
+from souk.local.folder import Folder, free_port, remembered_ports
 from souk.local.stack import Stack, of_folder
 from souk.local.standins.catalogue import COLUMNS, channel_id
 
@@ -203,7 +203,11 @@ async def running() -> AsyncIterator[Suite]:
             folder,
             servers_only=False,
             lifeline=True,
-            environment={"SOUK_STANDINS_DATA": str(videos), "SOUK_OTLP": collector.url},
+            environment={
+                "SOUK_GATEWAY_PORT": str(free_port(set())),
+                "SOUK_STANDINS_DATA": str(videos),
+                "SOUK_OTLP": collector.url,
+            },
         )
         try:
             await asyncio.to_thread(control.wait_ready, folder)

@@ -55,6 +55,25 @@ def without_split(statement: dict[str, Any]) -> dict[str, Any]:
     return {**statement, "campaigns": campaigns, "payments": total, "ledger": statement["ledger"]["sum"]}
 
 
+def test_a_file_whose_counts_fall_and_grow_late(tmp_path: Path) -> None:
+    file = trending.write(tmp_path / "trending.csv", random.Random(11))
+    tags = frozenset({"alpha", "beta", "gamma"})
+
+    statement = play(Folder(tmp_path / "data"), "--data", str(file), "--hashtags", ",".join(sorted(tags)))
+
+    check_a(statement, expected(file, tags))
+
+
+def test_killing_a_process_changes_no_figure(month: dict[str, Any], tmp_path: Path) -> None:
+    chance = random.Random(int(SEED))
+    process = chance.choice(PROCESSES)
+    instant = datetime(2017, 9, 20, tzinfo=UTC) + timedelta(minutes=chance.randint(0, 28 * 1_440))
+
+    disturbed = play(Folder(tmp_path / "data"), "--seed", SEED, disturb=kill_at(instant, process))
+
+    assert without_split(disturbed) == without_split(month), f"{process} was killed at {instant}"
+
+
 def test_a_pays_what_the_file_says(month: dict[str, Any]) -> None:
     check_a(month, expected(PACKAGED, TAGS))
 
@@ -101,25 +120,6 @@ def test_a_start_batch_tells_everyone_of_all_five_campaigns_once(month: dict[str
     paid = len(month["payments"])
 
     assert month["notifications"]["email"] == 1_218 + paid
-
-
-def test_a_file_whose_counts_fall_and_grow_late(tmp_path: Path) -> None:
-    file = trending.write(tmp_path / "trending.csv", random.Random(11))
-    tags = frozenset({"alpha", "beta", "gamma"})
-
-    statement = play(Folder(tmp_path / "data"), "--data", str(file), "--hashtags", ",".join(sorted(tags)))
-
-    check_a(statement, expected(file, tags))
-
-
-def test_killing_a_process_changes_no_figure(month: dict[str, Any], tmp_path: Path) -> None:
-    chance = random.Random(int(SEED))
-    process = chance.choice(PROCESSES)
-    instant = datetime(2017, 9, 20, tzinfo=UTC) + timedelta(minutes=chance.randint(0, 28 * 1_440))
-
-    disturbed = play(Folder(tmp_path / "data"), "--seed", SEED, disturb=kill_at(instant, process))
-
-    assert without_split(disturbed) == without_split(month), f"{process} was killed at {instant}"
 
 
 @pytest.mark.long
