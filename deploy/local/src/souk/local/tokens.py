@@ -5,6 +5,7 @@ Any OIDC issuer takes their place by SOUK_OIDC_ISSUER, SOUK_OIDC_AUDIENCE and SO
 
 import json
 import time
+from functools import lru_cache
 from typing import get_args
 from uuid import UUID, uuid5
 
@@ -26,11 +27,17 @@ _NAMESPACE = UUID("2a9d1c57-6a0b-5f63-9a55-7f1f0f5b9a10")
 def signing_key(folder: Folder) -> RSAKey:
     """The folder's key, made with its JWKS on first use."""
     if folder.signing_key.exists():
-        return RSAKey.import_key(json.loads(folder.signing_key.read_text()))
+        return _key(folder.signing_key.read_text())
     key = RSAKey.generate_key(2048, {"use": "sig", "alg": ALGORITHM}, auto_kid=True)
     folder.jwks.write_text(json.dumps({"keys": [key.as_dict(private=False)]}))
     write_private(folder.signing_key, json.dumps(key.as_dict(private=True)))
     return key
+
+
+@lru_cache(maxsize=8)
+def _key(text: str) -> RSAKey:
+    """Kept, because checking that a private key is one takes 40 ms."""
+    return RSAKey.import_key(json.loads(text))
 
 
 def token(
