@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -20,7 +21,7 @@ from confluent_kafka.admin import AdminClient
 
 from souk.contracts.topics.campaigns import CAMPAIGNS
 from souk.local import control
-from souk.local.folder import Folder
+from souk.local.folder import Folder, free_port
 from souk.local.stack import Stack
 from souk.local.testing import MakeDatabase, MakeTopics
 
@@ -175,6 +176,44 @@ def test_a_port_in_use_is_named_with_what_to_do(empty_folder: Folder) -> None:
     assert refused.returncode == 1
     assert refused.stderr.strip() == (
         f"Port {port} is in use: stop the program that uses it, or set SOUK_KAFKA_PORT to another."
+    )
+    assert processes_of(empty_folder) == []
+
+
+def test_a_full_disk_is_named_with_what_to_do(tmp_path: Path) -> None:
+    small, alone = tmp_path / "small", ["unshare", "--map-root-user", "--mount"]
+    small.mkdir()
+    if not shutil.which("unshare") or subprocess.run([*alone, "true"], check=False).returncode:
+        pytest.skip("no file system can be mounted here")
+    script = f"mount -t tmpfs -o size=50m tmpfs {small} && exec {SOUK} up --servers-only"
+
+    refused = subprocess.run(
+        [*alone, "sh", "-c", script],
+        env={**os.environ, "SOUK_DATA": str(small / "data")},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+    assert refused.returncode == 1
+    assert re.fullmatch(
+        r"Only \d+ MB are free at .*: free some space or set SOUK_DATA to a folder on another disk\.",
+        refused.stderr.strip(),
+    )
+
+
+def test_a_download_that_fails_is_named_with_what_to_do(empty_folder: Folder, tmp_path: Path) -> None:
+    nobody = f"http://127.0.0.1:{free_port(set())}"
+
+    refused = souk(
+        empty_folder, "up", "--servers-only",
+        HOME=str(tmp_path / "home"), SOUK_CACHE=str(tmp_path / "cache"),
+        HTTPS_PROXY=nobody, https_proxy=nobody,
+    )  # fmt: skip
+
+    assert refused.returncode == 1
+    assert re.fullmatch(
+        r"\S+\.jar of Apache Kafka could not be had from Maven Central \(ProxyError\): "
+        r"check the network or proxy and try again\.",
+        refused.stderr.strip(),
     )
     assert processes_of(empty_folder) == []
 

@@ -21,7 +21,9 @@ class Progress:
 
     def says(self, text: str) -> None:
         self._text = text
-        self._console.print(f"{time.monotonic() - self._began:6.1f} s  {text}", highlight=False)
+        self._console.print(
+            f"{time.monotonic() - self._began:6.1f} s  {text}", highlight=False, soft_wrap=True
+        )
 
     def clock(self, instant: datetime) -> None:
         """The suite's clock moved. Off a terminal one line a week is enough."""
