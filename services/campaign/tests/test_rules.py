@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from souk.campaign.domain.approval import missing, over
 from souk.campaign.domain.brief import Brief, amended, contradictions, hashtags_of
 from souk.campaign.domain.edits import FIXED, event_of, forbidden
-from souk.campaign.domain.levels import beyond
+from souk.campaign.domain.levels import NOTHING, beyond, effective, raised
 from souk.campaign.domain.period import day_starts, period_of
 from souk.campaign.domain.status import Judgement, status_of
 from souk.campaign.domain.zones import countries, default_zone, zones
 from souk.contracts.ids import OrganisationId
 from souk.contracts.money import Micros
-from souk.contracts.permissions import Level
+from souk.contracts.permissions import DEFAULTS, Level
 from souk.contracts.reasons import Reason
 from souk.contracts.topics.campaigns import Audience, Rates
 
@@ -310,3 +310,14 @@ def test_nobody_hands_out_more_than_their_own_level():
 
     assert beyond({"campaign": Level.MANAGE, "payment": Level.NONE}, own) == []
     assert beyond({"payment": Level.MANAGE, "report": Level.VIEW}, own) == ["payment", "report"]
+
+
+def test_what_rises_is_the_effective_level():
+    default = effective("advertiser", {}, active=True)
+    less = effective("advertiser", {"campaign": Level.VIEW}, active=True)
+
+    assert default == DEFAULTS["advertiser"]
+    assert raised(less, default) == {"campaign": Level.MANAGE}
+    assert raised(default, less) == {}
+    assert raised(NOTHING, less)["campaign"] == Level.VIEW
+    assert effective("advertiser", {"payment": Level.VIEW}, active=False) == NOTHING

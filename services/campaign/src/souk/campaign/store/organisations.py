@@ -56,6 +56,12 @@ async def lock(work: Work, organisation_id: UUID, who: Principal) -> Row[Any]:
     return _known(await work.fetch_one(statement.with_for_update()))
 
 
+async def share(work: Work, organisation_id: UUID | None, who: Principal) -> Row[Any]:
+    """The organisation, kept as it is until the unit commits. Raises Refused(unknown_organisation)."""
+    statement = select(organisation).where(organisation.c.id == organisation_id, visible_to(who))
+    return _known(await work.fetch_one(statement.with_for_update(read=True)))
+
+
 async def hold(work: Work, organisation_id: UUID, kind: OrganisationKind, who: Principal) -> Row[Any] | None:
     """The active organisation of that kind, kept from changing until the unit commits; None without one."""
     statement = select(organisation).where(
