@@ -1,12 +1,40 @@
 """Who is told of which campaigns, and when (domain.md §7)."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+import pytest
+
+from souk.chassis.work import Units, Work
 from souk.contracts.ids import announcement_id
+from souk.influencer.handlers import announcements
 
 BATCH = datetime(2017, 9, 20, 1, tzinfo=UTC)
 DAY = date(2017, 9, 20)
+
+
+class Killed(Exception):
+    """The process is gone."""
+
+
+class Mortal(Units):
+    """Of a process that is killed where it would open one unit of work too many."""
+
+    def __init__(self, of: Units, units: int) -> None:
+        super().__init__(of.engine, of.clock, of.service)
+        self.left = units
+
+    @asynccontextmanager
+    async def begin(self, *, read_only: bool = False) -> AsyncIterator[Work]:
+        if not read_only:
+            if self.left == 0:
+                raise Killed
+            self.left -= 1
+        async with super().begin(read_only=read_only) as work:
+            yield work
 
 
 async def test_an_approved_campaign_is_announced_to_all_who_match_and_are_selected(suite: Any) -> None:
@@ -113,3 +141,59 @@ async def test_a_stopped_campaign_is_not_announced_as_started(suite: Any) -> Non
     await suite.runs("announce.started", DAY)
 
     assert await suite.published("announcement") == []
+
+
+async def test_killed_after_any_step_a_batch_goes_on_and_tells_nobody_twice(
+    suite: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(announcements, "RANGE", 50)
+    monkeypatch.setattr(announcements, "MOST_RECIPIENTS", 10)
+    people = [who for _ in range(3) for who in await suite.influencers(40)]
+    first, second, late = (suite.campaign() for _ in range(3))
+    await suite.reads(first, second)
+    suite.now(BATCH)
+
+    killed = 0
+    while True:
+        try:
+            # It takes up what is under way in the first, and does a step in the second.
+            if not await replace(suite, units=Mortal(suite.units, 2)).runs("announce.started", DAY):
+                break
+        except Killed:
+            killed += 1
+            if killed == 2:
+                suite.now(BATCH + timedelta(minutes=1))
+                await suite.reads(late)
+                await suite.influencer()
+
+    assert killed > 10
+    told = await suite.published("announcement")
+    of_batch, of_late = told[:12], told[12:]
+    for batch in (of_batch, of_late):
+        assert [(one.part, one.parts) for one in batch] == [(n, len(batch)) for n in range(1, len(batch) + 1)]
+    assert sorted(r.influencer_id for one in of_batch for r in one.recipients) == sorted(people)
+    both = {first.id, second.id}
+    assert all(set(r.campaign_ids) == both for one in of_batch for r in one.recipients)
+    assert sum(len(one.recipients) for one in of_late) == 121
+    assert all(r.campaign_ids == (late.id,) for one in of_late for r in one.recipients)
+    assert len({one.id for one in told}) == len(told)
+    [left] = await suite.rows("SELECT count(*) FROM recipient UNION SELECT count(*) FROM announcing")
+    assert left == (0,)
+
+
+async def test_nobody_who_signed_up_after_an_announcement_was_opened_is_in_it(
+    suite: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(announcements, "RANGE", 1)
+    early = await suite.influencer()
+    campaign = suite.campaign()
+    await suite.reads(campaign)
+    with pytest.raises(Killed):
+        await replace(suite, units=Mortal(suite.units, 1)).runs("announce.upcoming", campaign.id)
+    suite.now(datetime(2017, 9, 14, 0, 0, 1, tzinfo=UTC))
+    await suite.influencer()
+
+    await suite.runs("announce.upcoming", campaign.id)
+
+    [told] = await suite.published("announcement")
+    assert [r.influencer_id for r in told.recipients] == [early]

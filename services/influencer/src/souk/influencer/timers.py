@@ -1,32 +1,15 @@
 """Due work of the influencer service."""
 
-from datetime import date
 from uuid import UUID
 
 from souk.chassis.timers import Job, Timers
 from souk.contracts.topics.accounts import ACCOUNTS
-from souk.contracts.topics.budgets import BUDGETS
-from souk.contracts.topics.campaigns import CAMPAIGNS
 from souk.influencer.handlers import announcements, bases
 from souk.influencer.handlers.campaigns import STARTED, STARTS, UPCOMING
 
 timers = Timers()
-
-
-@timers.job(UPCOMING)
-async def announce_upcoming(job: Job) -> None:
-    await job.barrier(CAMPAIGNS, ACCOUNTS, BUDGETS)
-    async with job.units.begin() as work:
-        await announcements.announce_upcoming(work, UUID(job.timer.subject))
-        await job.done(work)
-
-
-@timers.job(STARTED)
-async def announce_started(job: Job) -> None:
-    await job.barrier(CAMPAIGNS, ACCOUNTS, BUDGETS)
-    async with job.units.begin() as work:
-        await announcements.announce_started(work, date.fromisoformat(job.timer.subject))
-        await job.done(work)
+timers.job(UPCOMING)(announcements.announce_upcoming)
+timers.job(STARTED)(announcements.announce_started)
 
 
 @timers.job(STARTS)

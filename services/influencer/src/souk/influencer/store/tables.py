@@ -41,6 +41,7 @@ influencer = Table(
     Column("erased", Boolean, nullable=False, server_default=text("false")),
     CheckConstraint("cardinality(categories) <= 3 AND cardinality(tags) <= 15", name="influencer_lists"),
     Index("influencer_signed_up", "signed_up_at", "display_name", "id"),
+    Index("influencer_sign_up", "signed_up_at", "id"),
     Index("influencer_region", "region"),
     Index("influencer_birth_date", "birth_date"),
     Index("influencer_categories", "categories", postgresql_using="gin"),
@@ -155,6 +156,35 @@ announcement = Table(
     Index("announcement_subject", "occasion", "subject"),
 )
 """What was announced in the last 30 days, as the topic keeps it. Bound: older rows go with each new batch."""
+
+announcing = Table(
+    "announcing",
+    metadata,
+    Column("occasion", Text, primary_key=True),
+    Column("subject", Text, primary_key=True),
+    Column("day", Date, nullable=False),
+    Column("decided_at", _INSTANT, nullable=False),
+    Column("campaign_ids", ARRAY(Uuid), nullable=False),
+    Column("part_size", Integer, nullable=False),
+    Column("last_sign_up", _INSTANT),
+    Column("last_id", Uuid),
+    Column("recipients", Integer, nullable=False, server_default=text("0")),
+    Column("is_decided", Boolean, nullable=False, server_default=text("false")),
+    Column("published", Integer, nullable=False, server_default=text("0")),
+)
+"""An announcement under way: up to which sign-up it is decided, then how many of its parts are out. Bound:
+gone with its last part."""
+
+recipient = Table(
+    "recipient",
+    metadata,
+    Column("occasion", Text, primary_key=True),
+    Column("subject", Text, primary_key=True),
+    Column("place", Integer, primary_key=True),
+    Column("influencer_id", Uuid, nullable=False),
+    Column("campaign_ids", ARRAY(Uuid), nullable=False),
+)
+"""Who is in a part that isn't out yet, numbered from 1. Bound: gone with their part."""
 
 campaign = Table(
     "campaign",
