@@ -432,6 +432,23 @@ async def test_an_import_asks_fifty_channels_a_call_and_names_what_it_refuses(ho
     assert house.tube.calls == ["channels", "channels"]
 
 
+async def test_an_import_of_which_nothing_can_be_connected_says_why(house, door):
+    await house.hear(influencer())
+    items = [
+        {"influencer_id": str(MARIE), "external_id": "UCnone"},
+        {"influencer_id": str(KENJI), "external_id": house.tube.channel("UCkenji")},
+    ]
+
+    answer = await door("staff", "POST", "/v1/accounts/import", {"items": items})
+
+    assert answer.status_code == 200
+    assert answer.json()["items"] == []
+    assert [each["reason"] for each in answer.json()["refused"]] == [
+        "account_not_reached",
+        "unknown_influencer",
+    ]
+
+
 async def test_an_erased_person_is_nowhere(house):
     account = await house.connect(MARIE, "UCmarie")
     house.tube.channel("UCmarie")

@@ -32,7 +32,8 @@ def account_state(row: Any) -> Account:
 
 async def insert_new(work: Work, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert those whose (platform, external_id) is not there yet."""
-    await work.execute(insert(account).on_conflict_do_nothing(), list(rows))
+    if rows:
+        await work.execute(insert(account).on_conflict_do_nothing(), list(rows))
 
 
 async def lock_by_external(work: Work, platform: str, externals: Collection[str]) -> Sequence[Row[Any]]:
