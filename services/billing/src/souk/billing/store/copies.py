@@ -52,7 +52,11 @@ async def keep_payees(work: Work, states: Sequence[Payee]) -> None:
 
 
 async def permissions_of(work: Work, user: UserId) -> Mapping[Area, Level]:
-    """The user's own levels; none of anything for one who left."""
+    """The user's own levels; nothing for one who is inactive, as all of an inactive organisation are.
+
+    Empty for a subject that is no user here, so that the defaults of the role hold: deactivating an
+    organisation stops its users, not a token that the issuer gives out for it without one.
+    """
     row = await work.fetch_one(select(member.c.levels, member.c.active).where(member.c.id == user))
     if row is None:
         return {}

@@ -8,7 +8,7 @@ from sqlalchemy import Row
 
 from souk.campaign.domain.fault import Fault
 from souk.campaign.handlers.refusal import refuse_if
-from souk.campaign.store import campaigns, organisations
+from souk.campaign.store import campaigns, organisations, users
 from souk.chassis.auth import Principal
 from souk.chassis.problems import Refused
 from souk.chassis.work import Work
@@ -25,8 +25,12 @@ async def create(work: Work, who: Principal, values: Mapping[str, Any]) -> Row[A
 
 
 async def edit(work: Work, who: Principal, row: Row[Any], changes: Mapping[str, Any]) -> Row[Any]:
-    """The locked row with `changes`. Drafts go with their advertiser to another agency; an approved
-    campaign stays with the agency it was approved with, whose margin it carries."""
+    """The locked row with `changes`.
+
+    Drafts go with their advertiser to another agency; an approved campaign stays with the agency it was
+    approved with, whose margin it carries. Users go out of service with their organisation and come back
+    with it, in this unit: every other service knows them by their own states alone.
+    """
     _only_staff(who)
     if all(getattr(row, name) == value for name, value in changes.items()):
         return row
@@ -35,6 +39,10 @@ async def edit(work: Work, who: Principal, row: Row[Any], changes: Mapping[str, 
         await _check_agency(work, who, row.kind, changes["agency_id"])
     written = await organisations.change(work, row, changes)
     work.publish("organisation.changed", organisations.organisation_state(written))
+    if written.active != row.active:
+        its_users = await users.advance(work, row.id)
+        states = [users.user_state(one, in_service=written.active) for one in its_users]
+        work.publish("user.changed", *states)
     if moved:
         for draft in await campaigns.move_drafts(work, row.id, written.agency_id):
             work.publish("campaign.changed", campaigns.campaign_state(draft))

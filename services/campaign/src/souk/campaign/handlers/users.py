@@ -28,7 +28,7 @@ async def create(work: Work, who: Principal, values: Mapping[str, Any]) -> Row[A
     await _check_raise(work, who, NOTHING, given)
     defaults = {"id": work.new_id(), "organisation_id": home.id, "levels": {}, "active": True}
     row = await users.add(work, defaults | dict(values))
-    work.publish("user.created", users.user_state(row))
+    work.publish("user.created", users.user_state(row, in_service=home.active))
     return row
 
 
@@ -43,12 +43,13 @@ async def edit(work: Work, who: Principal, row: Row[Any], changes: Mapping[str, 
         return row
     if "levels" in changed and row.id == who.user_id:
         raise Refused(Reason.FORBIDDEN, "nobody edits their own levels")
+    # Once the user's row is locked: a deactivation that comes later waits for it and has the last word.
     home = await organisations.find(work, row.organisation_id, who)
     before = effective(home.kind, row.levels, active=row.active)
     after = effective(home.kind, changed.get("levels", row.levels), active=changed.get("active", row.active))
     await _check_raise(work, who, before, after)
     written = await users.change(work, row, changed)
-    work.publish("user.changed", users.user_state(written))
+    work.publish("user.changed", users.user_state(written, in_service=home.active))
     return written
 
 

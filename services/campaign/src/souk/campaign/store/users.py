@@ -1,6 +1,6 @@
 """Users: their own levels, and the personal data that stays here."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, get_args
 from uuid import UUID
 
@@ -46,7 +46,11 @@ async def lock(work: Work, user_id: UUID, who: Principal) -> Row[Any]:
 
 
 async def levels_of(work: Work, user_id: UserId) -> Mapping[Area, Level]:
-    """The user's own levels; none at all in any area once the user or their organisation is inactive."""
+    """The user's own levels; none at all in any area once the user or their organisation is inactive.
+
+    Empty for a subject that is no user, so that the defaults of the role hold: deactivating an organisation
+    stops its users, not a token that the issuer gives out for it without one.
+    """
     row = await work.fetch_one(
         select(user.c.levels, (user.c.active & organisation.c.active).label("active"))
         .join(organisation, organisation.c.id == user.c.organisation_id)
@@ -96,23 +100,46 @@ async def change(work: Work, row: Row[Any], changes: Mapping[str, Any]) -> Row[A
         raise Refused(Reason.CONFLICT, "this e-mail address is taken") from None
 
 
+async def advance(work: Work, organisation_id: UUID) -> Sequence[Row[Any]]:
+    """The users of the locked organisation, each at its next version: what they take from it has changed.
+
+    All at once: organisations have users by the hundred, and 5,000 take half a second.
+    """
+    theirs = user.c.organisation_id == organisation_id
+    # By id, as republishing takes them: two who lock in another order could wait for each other.
+    await work.execute(select(user.c.id).where(theirs).order_by(user.c.id).with_for_update())
+    return await work.fetch_all(
+        update(user).where(theirs).values(version=user.c.version + 1, changed_at=work.now).returning(user)
+    )
+
+
 async def after(work: Work, after_id: UUID | None, limit: int) -> list[User]:
     """The next users by id, locked, to be published again."""
     statement = select(user).order_by(user.c.id).limit(limit).with_for_update()
     if after_id is not None:
         statement = statement.where(user.c.id > after_id)
-    return [user_state(row) for row in await work.fetch_all(statement)]
+    rows = await work.fetch_all(statement)
+    # Asked for once the users are locked: in one statement with them it could be as of before the wait.
+    homes = select(organisation.c.id, organisation.c.active).where(
+        organisation.c.id.in_({row.organisation_id for row in rows})
+    )
+    in_service = {home.id: home.active for home in await work.fetch_all(homes)}
+    return [user_state(row, in_service=in_service[row.organisation_id]) for row in rows]
 
 
-def user_state(row: Row[Any]) -> User:
-    """Ids and levels alone: name and e-mail are on no topic."""
+def user_state(row: Row[Any], *, in_service: bool) -> User:
+    """Ids and levels alone: name and e-mail are on no topic.
+
+    in_service: whether the organisation is active. Other services ask the user's state alone, so it calls
+    a user active only while both are.
+    """
     return User(
         id=row.id,
         version=row.version,
         changed_at=row.changed_at,
         organisation_id=row.organisation_id,
         levels=row.levels,
-        active=row.active,
+        active=row.active and in_service,
     )
 
 

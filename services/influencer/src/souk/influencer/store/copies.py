@@ -141,7 +141,11 @@ async def keep_users(work: Work, states: Sequence[User]) -> None:
 
 
 async def levels_of(work: Work, user_id: UUID) -> Mapping[Area, Level]:
-    """A user's own levels; none at all, in every area, for one who was put out of service."""
+    """A user's own levels; nothing for one who is inactive, as all of an inactive organisation are.
+
+    Empty for a subject that is no user here, so that the defaults of the role hold: deactivating an
+    organisation stops its users, not a token that the issuer gives out for it without one.
+    """
     row = await work.fetch_one(select(user_levels).where(user_levels.c.id == user_id))
     if row is None:
         return {}

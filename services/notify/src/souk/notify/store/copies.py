@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import Any, get_args
 from uuid import UUID
 
 from sqlalchemy import ARRAY, Table, Uuid, bindparam, func, literal, select
@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from souk.chassis.store import upsert_newer
 from souk.chassis.work import Work
-from souk.contracts.permissions import DEFAULTS, Area, Level
+from souk.contracts.permissions import Area, Level
 from souk.contracts.reasons import Locale
 from souk.contracts.topics.campaigns import Campaign
 from souk.contracts.topics.contacts import Contact
@@ -30,8 +30,6 @@ from souk.notify.store.tables import (
     post,
     user_level,
 )
-
-AREAS: tuple[Area, ...] = tuple(DEFAULTS["staff"])
 
 
 async def lock_contacts(work: Work, influencers: Iterable[UUID]) -> None:
@@ -182,7 +180,7 @@ async def store_payments(work: Work, states: Sequence[Payment]) -> set[UUID]:
 
 
 async def store_users(work: Work, states: Sequence[User]) -> set[UUID]:
-    """A user who isn't active has no level anywhere."""
+    """Who is inactive, as all users of an inactive organisation are, has no level anywhere."""
     return await upsert_newer(
         work,
         user_level,
@@ -190,7 +188,7 @@ async def store_users(work: Work, states: Sequence[User]) -> set[UUID]:
             {
                 "id": state.id,
                 "version": state.version,
-                "levels": dict(state.levels) if state.active else dict.fromkeys(AREAS, Level.NONE),
+                "levels": dict(state.levels) if state.active else dict.fromkeys(get_args(Area), Level.NONE),
             }
             for state in states
         ],
@@ -198,7 +196,11 @@ async def store_users(work: Work, states: Sequence[User]) -> set[UUID]:
 
 
 async def levels_of(work: Work, user: UUID) -> Mapping[Area, Level]:
-    """A user's own levels; empty when there are none or the user isn't known."""
+    """A user's own levels; empty when there are none.
+
+    Empty too for a subject that is no user here, so that the defaults of the role hold: deactivating an
+    organisation stops its users, not a token that the issuer gives out for it without one.
+    """
     levels = await work.scalar(select(user_level.c.levels).where(user_level.c.id == user))
     return {area: Level(level) for area, level in (levels or {}).items()}
 

@@ -5,7 +5,7 @@ whoever waits for a fact and whoever brings it never miss each other.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 from uuid import UUID
 
 from sqlalchemy import Row, select
@@ -22,25 +22,27 @@ from souk.tracking.store.tables import campaign, influencer, member, participati
 
 
 async def copy_users(work: Work, states: Sequence[User]) -> None:
-    """An inactive user may do nothing, whatever their token says."""
+    """Who is inactive, as all users of an inactive organisation are, may do nothing, whatever their token
+    says."""
     rows = [
         {
             "id": s.id,
             "version": s.version,
             "levels": {area: int(level) for area, level in s.levels.items()}
             if s.active
-            else dict.fromkeys(_AREAS, int(Level.NONE)),
+            else dict.fromkeys(get_args(Area), int(Level.NONE)),
         }
         for s in states
     ]
     await upsert_newer(work, member, rows)
 
 
-_AREAS: tuple[Area, ...] = ("campaign", "influencer", "participation", "post", "conversion", "report")
-
-
 async def levels_of(work: Work, user: UUID) -> Mapping[Area, Level]:
-    """A user's own levels; empty when there are none."""
+    """A user's own levels; empty when there are none.
+
+    Empty too for a subject that is no user here, so that the defaults of the role hold: deactivating an
+    organisation stops its users, not a token that the issuer gives out for it without one.
+    """
     levels = await work.scalar(select(member.c.levels).where(member.c.id == user))
     return {area: Level(level) for area, level in (levels or {}).items()}
 
