@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
 
+from sqlalchemy import text
+
 from souk.chassis import deadletter
 from souk.chassis.breaker import Breaker
 from souk.chassis.work import Work
@@ -66,6 +68,30 @@ async def test_a_copy_of_a_parked_record_goes_to_the_dead_letter_topic(house: Ho
     shown = await deadletter.show(house.billing, parked.id)
     assert shown is not None
     assert shown.value == "no json"
+
+
+async def test_an_error_tells_nothing_of_what_is_in_the_record(house: House, caplog: Any) -> None:
+    iban = "ES9121000418450200051332"
+    unreadable = house.things.dump(thing()).replace(b'"name":""', b'"name":{"iban":"%s"}' % iban.encode())
+
+    async def handler(work: Work, states: Sequence[Any]) -> None:
+        for state in states:
+            await work.execute(
+                text("INSERT INTO copy (id, name) VALUES (:id, :name)"), {"id": state.id, "name": state.name}
+            )
+
+    await house.produce((3, b"k", unreadable), _dump(house, iban))
+    async with running(house.runner(house.intake(handler)).run()):
+        await eventually(lambda: _parked(house, 2))
+
+    first, second = await deadletter.list_parked(house.billing)
+    assert first.error == "UnreadableError: ValidationError: name: Input should be a valid string"
+    assert second.error.startswith('NotNullViolationError: 23502 null value in column "version"')
+    for told in (first.error, second.error, caplog.text):
+        assert iban not in told
+    assert await house.query("SELECT count(*) FROM outbox WHERE position('ES91' IN headers::text) > 0") == [
+        (0,)
+    ]
 
 
 async def test_the_next_valid_state_of_a_key_supersedes_what_is_parked_of_it(house: House) -> None:

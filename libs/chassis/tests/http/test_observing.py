@@ -8,11 +8,13 @@ from uuid import UUID
 
 import httpx
 import pytest
+from fastapi import Request
 from opentelemetry import trace
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from sqlalchemy import text
 
 from souk.chassis import metrics, telemetry
-from souk.chassis.http import Routes, application
+from souk.chassis.http import Routes, application, work_of
 from souk.chassis.logs import JsonFormatter, redact
 from souk.chassis.metrics_document import document
 from souk.chassis.server import served
@@ -120,7 +122,7 @@ def lines():
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter("things"))
-    logger = logging.getLogger("souk.test")
+    logger = logging.getLogger("souk")
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
@@ -139,6 +141,61 @@ def test_log_line_is_json_with_its_trace_and_extras(spans, lines):
     assert line["time"].endswith("+00:00")
 
 
+async def test_no_value_of_a_row_reaches_logs_or_spans(units, spans, lines):
+    routes = Routes(prefix="/v1/things", tags=["things"], public=True)
+    iban = "ES9121000418450200051332"
+
+    @routes.get("/{fault}")
+    async def thing(fault: str, request: Request) -> int:
+        work = await work_of(request)
+        if fault == "argument":
+            return await work.scalar(text("SELECT CAST(:n AS int)"), {"n": iban})
+        if fault == "cast":
+            return await work.scalar(text("SELECT CAST(CAST(:n AS text) AS int)"), {"n": iban})
+        if fault == "row":
+            await work.connection.exec_driver_sql("SET TRANSACTION READ WRITE")
+            row = {"id": UUID(int=1), "name": iban}
+            await work.execute(text("INSERT INTO thing (id, name, amount) VALUES (:id, :name, 1)"), row)
+        return iban
+
+    app = application("things", routers=[routes], units=units, verifier=None)
+    async with served(app) as url, httpx.AsyncClient() as client:
+        for fault in ("argument", "cast", "row", "response"):
+            assert (await client.get(f"{url}/v1/things/{fault}")).status_code == 500
+
+    told = lines()
+    for line, said in zip(
+        told,
+        (
+            "DataError: 22000",
+            "InvalidTextRepresentationError: 22P02",
+            'NotNullViolationError: 23502 null value in column "version" of relation "thing" violates',
+            "ResponseValidationError: response: Input should be a valid integer",
+        ),
+        strict=True,
+    ):
+        assert said in line["exception"]
+    assert "in thing" in told[0]["exception"]
+    finished = spans.get_finished_spans()
+    assert {span.status.status_code.name for span in finished} == {"ERROR"}
+    for written in (json.dumps(told), *(span.to_json() for span in finished)):
+        assert iban not in written
+
+
+def test_errors_behind_and_within_an_error_are_told(lines):
+    try:
+        try:
+            raise KeyError("first")
+        except KeyError as error:
+            raise ExceptionGroup("two", [ValueError("second"), OSError("third")]) from error
+    except ExceptionGroup:
+        logging.getLogger("souk.test").exception("failed")
+
+    (line,) = lines()
+    order = [line["exception"].index(said) for said in ("ExceptionGroup: two", "second", "third", "first")]
+    assert order == sorted(order)
+
+
 def test_no_secret_reaches_a_log_line(lines):
     token = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"
     logger = logging.getLogger("souk.test")
@@ -153,9 +210,12 @@ def test_no_secret_reaches_a_log_line(lines):
     except ValueError:
         logger.exception("failed")
 
-    text = json.dumps(lines())
-    assert "hunter2" not in text
-    assert token not in text
-    assert "c2lnbmF0dXJl" not in text
-    assert "postgresql://billing:[redacted]@db" in text
+    logger.warning("the server refused <someone+else@example.co.uk>")
+
+    written = json.dumps(lines())
+    assert "hunter2" not in written
+    assert "someone" not in written
+    assert token not in written
+    assert "c2lnbmF0dXJl" not in written
+    assert "postgresql://billing:[redacted]@db" in written
     assert len(redact("x" * 100_000)) < 10_000

@@ -14,6 +14,7 @@ from sqlalchemy import text
 from souk.chassis import envelope, fence, parking
 from souk.chassis.breaker import Breaker
 from souk.chassis.database import is_transient
+from souk.chassis.errors import explain
 from souk.chassis.intake import Intake
 from souk.chassis.metrics import HANDLER_SECONDS, RECORDS_APPLIED
 from souk.chassis.record import Record, partition_of
@@ -72,7 +73,7 @@ async def apply(
         except Exception as error:
             if is_transient(error):
                 raise
-            log.warning("a batch failed and is applied record by record: %s", parking.explain(error))
+            log.warning("a batch failed and is applied record by record: %s", explain(error))
     return await _apply_singly(units, intake, mine, believed, breakers=breakers, park_run=park_run)
 
 
@@ -128,14 +129,14 @@ async def _apply_singly(
                     log.error(
                         "%s partition %d stops at offset %d for %.0f s, too much is parked: %s",
                         *(record.topic, record.partition, record.offset),
-                        *(changed[partition].pause, parking.explain(error)),
+                        *(changed[partition].pause, explain(error)),
                     )
                 else:
                     await parking.park(work, intake.group, record, error)
                     changed[partition] = breaker.parked()
                     log.error(
                         "%s partition %d offset %d is parked: %s",
-                        *(record.topic, record.partition, record.offset, parking.explain(error)),
+                        *(record.topic, record.partition, record.offset, explain(error)),
                     )
         await fence.move(work, intake.group, moved)
     return Outcome(moved, changed)
@@ -175,7 +176,7 @@ async def _handle(work: Work, intake: Intake, topic: str, records: Sequence[Reco
                 raise UnreadableError("the record has no value")
             states.append(parse(record.value))
         except ValueError as error:
-            raise UnreadableError(str(error)) from error
+            raise UnreadableError(explain(error)) from error
     started = perf_counter()
     traces = [_traceparent(record) for record in records]
     with consume_span(topic, traces, [_ids(state) for state in states]) as causes:

@@ -23,9 +23,9 @@ from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLS
 from souk.chassis import applying, ends, fence
 from souk.chassis.breaker import Breaker
 from souk.chassis.database import is_transient
+from souk.chassis.errors import explain
 from souk.chassis.intake import Intake
 from souk.chassis.metrics import BATCH_RETRIES, BREAKER_OPEN, CONSUMER_LAG_RECORDS, CONSUMER_LAG_SECONDS
-from souk.chassis.parking import explain
 from souk.chassis.record import Record
 from souk.chassis.settings import KafkaAccess
 from souk.chassis.topic_ids import TopicIds

@@ -37,6 +37,7 @@ def open_engine(url: str, application: str, pool: int = 10) -> AsyncEngine:
         pool_timeout=CONNECT_SECONDS,
         pool_pre_ping=True,
         pool_recycle=1800,
+        hide_parameters=True,
         connect_args={
             "timeout": CONNECT_SECONDS,
             "command_timeout": STATEMENT_SECONDS,

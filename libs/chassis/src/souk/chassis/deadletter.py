@@ -9,8 +9,8 @@ from sqlalchemy.engine import Row
 
 from souk.chassis import envelope
 from souk.chassis.database import is_transient
+from souk.chassis.errors import explain
 from souk.chassis.intake import Intake
-from souk.chassis.parking import explain
 from souk.chassis.tables import parked
 from souk.chassis.work import Units
 

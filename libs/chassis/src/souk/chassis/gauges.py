@@ -8,6 +8,7 @@ from time import monotonic
 from sqlalchemy import text
 
 from souk.chassis import parking
+from souk.chassis.errors import explain
 from souk.chassis.intake import Intake
 from souk.chassis.metrics import OUTBOX_AGE_SECONDS, OUTBOX_ROWS, PARKED_RECORDS
 from souk.chassis.work import Units
@@ -38,7 +39,7 @@ async def keep(units: Units, intake: Intake | None) -> None:
                 row = await work.fetch_one(_OUTBOX, {"most": _MOST})
                 parked = await parking.counts(work, intake.group) if intake else {}
         except Exception as error:  # noqa: BLE001  the last values stay; it is looked again
-            log.warning("outbox and parked records were not counted: %s", parking.explain(error))
+            log.warning("outbox and parked records were not counted: %s", explain(error))
         else:
             assert row is not None
             if row.oldest != oldest:

@@ -8,6 +8,8 @@ import traceback
 from datetime import UTC, datetime
 from typing import Any
 
+from souk.chassis.errors import explain
+
 _STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 _SECRET_NAME = re.compile(
     r"pass(word|wd|phrase)?$|secret|token|authorization|api_?key|credential|cookie|signature|private_key",
@@ -16,6 +18,7 @@ _SECRET_NAME = re.compile(
 _SECRETS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"eyJ[\w-]{5,}\.[\w-]{5,}\.[\w-]*"), "[token]"),
     (re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{6,}"), r"\1 [redacted]"),
+    (re.compile(r"[\w.+-]+@[\w-]+(\.[\w-]+)+"), "[address]"),
     (re.compile(r"(?i)([a-z][a-z0-9+.-]*://[^\s:/@]*):[^\s@/]+@"), r"\1:[redacted]@"),
     (
         re.compile(
@@ -58,8 +61,26 @@ class JsonFormatter(logging.Formatter):
             if name not in _STANDARD and name not in line:
                 line[name] = "[redacted]" if _SECRET_NAME.search(name) else _plain(value)
         if record.exc_info and record.exc_info[0] is not None:
-            line["exception"] = redact("".join(traceback.format_exception(*record.exc_info)))
+            line["exception"] = redact(_exception(record.exc_info[1]))
         return json.dumps(line, ensure_ascii=False, default=str)
+
+
+def _exception(error: BaseException | None) -> str:
+    """An error and those behind it, each in the words of `explain` and with its trace.
+
+    The last one is first, and the words are before the trace: what is too long is cut at its end.
+    """
+    chain: list[BaseException] = []
+    while error is not None and error not in chain:
+        chain.append(error)
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return "\nbehind it:\n".join(map(_one, chain))
+
+
+def _one(error: BaseException) -> str:
+    within = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+    parts = [f"{explain(error)}\n", *traceback.format_tb(error.__traceback__)]
+    return "".join([*parts, *(f"within it:\n{_exception(each)}" for each in within)])
 
 
 def redact(text: str) -> str:

@@ -8,11 +8,11 @@ from sqlalchemy import ARRAY, BigInteger, LargeBinary, Text, bindparam, func, se
 from sqlalchemy.dialects.postgresql import insert
 
 from souk.chassis import envelope
+from souk.chassis.errors import explain
 from souk.chassis.record import Record
 from souk.chassis.tables import parked
 from souk.chassis.work import LARGEST_PAYLOAD, OutboxRow, Work, shard_of
 
-_LONGEST_ERROR = 2000
 _SUPERSEDE = text(
     'DELETE FROM parked p USING unnest(:topics, :keys, :offsets) AS t (topic, key, "offset") '
     'WHERE p."group" = :group AND p.topic = t.topic AND p.key = t.key AND p."offset" < t."offset"'
@@ -21,12 +21,6 @@ _SUPERSEDE = text(
     bindparam("keys", type_=ARRAY(LargeBinary)),
     bindparam("offsets", type_=ARRAY(BigInteger)),
 )
-
-
-def explain(error: BaseException) -> str:
-    """An error in a sentence, without the parameters of a statement (they hold personal data)."""
-    original = getattr(error, "orig", None)
-    return f"{type(error).__name__}: {original or error}"[:_LONGEST_ERROR]
 
 
 async def park(work: Work, group: str, record: Record, error: BaseException) -> None:

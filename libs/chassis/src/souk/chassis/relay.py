@@ -21,6 +21,7 @@ from aiokafka.errors import ProducerClosed
 
 from souk.chassis import envelope
 from souk.chassis.database import CONNECT_SECONDS, bare_dsn
+from souk.chassis.errors import explain
 from souk.chassis.metrics import RELAY_BATCH_ROWS, RELAY_BATCH_SECONDS, RELAY_FAILURES
 from souk.chassis.settings import KafkaAccess
 from souk.chassis.telemetry import produce_span
@@ -92,7 +93,7 @@ class Relay:
                 if monotonic() - started > _LAST_RETRY:
                     retry = _FIRST_RETRY
                 RELAY_FAILURES.inc()
-                log.warning("relay starts again from the oldest record: %s: %s", type(error).__name__, error)
+                log.warning("relay starts again from the oldest record: %s", explain(error))
                 await asyncio.sleep(retry)
                 retry = min(retry * 2, _LAST_RETRY)
 
@@ -244,4 +245,4 @@ async def _silence(producer: AIOKafkaProducer) -> None:
             producer._message_accumulator.fail_all(ProducerClosed())
             await producer.stop()
     except Exception as error:  # noqa: BLE001  it is thrown away either way
-        log.warning("the relay's producer closed with %s: %s", type(error).__name__, error)
+        log.warning("the relay's producer closed with %s", explain(error))

@@ -44,7 +44,8 @@ class Observed:
         with telemetry.server_span(scope["method"], scope["path"], headers) as span:
             try:
                 await self.app(scope, receive, noting)
-            except Exception:
+            except Exception as error:
+                telemetry.fail(span, error)
                 _log.exception(
                     "request failed",
                     extra={"route": _route(scope), "request_id": headers.get("x-request-id", "")[:200]},

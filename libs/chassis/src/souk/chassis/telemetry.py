@@ -77,7 +77,7 @@ def server_span(method: str, path: str, headers: Mapping[str, str]) -> Iterator[
     """Around one HTTP request; continues the gateway's trace when `headers` carry one."""
     parent = _propagator.extract(headers)
     attributes = {"http.request.method": method, "url.path": path}
-    with _tracer.start_as_current_span(method, parent, SpanKind.SERVER, attributes) as span:
+    with _current_span(method, parent, SpanKind.SERVER, attributes) as span:
         yield span
 
 
@@ -115,12 +115,13 @@ def consume_span(
             if traceparent in spans and (header := _traceparent(spans[traceparent]))
             for cause in ids
         }
-        with trace.use_span(spans[newest_first[0]]):
+        newest = spans[newest_first[0]]
+        with trace.use_span(newest, record_exception=False, set_status_on_exception=False):
             try:
                 yield by_cause
             except BaseException as error:
                 for span in spans.values():
-                    span.set_status(StatusCode.ERROR, type(error).__name__)
+                    fail(span, error)
                 raise
 
 
@@ -131,9 +132,7 @@ def produce_span(topic: str, traceparent: str | None) -> Iterator[str | None]:
         yield traceparent
         return
     attributes = {"messaging.system": "kafka", "messaging.destination.name": topic}
-    with _tracer.start_as_current_span(
-        f"send {topic}", _context(traceparent), SpanKind.PRODUCER, attributes
-    ) as span:
+    with _current_span(f"send {topic}", _context(traceparent), SpanKind.PRODUCER, attributes) as span:
         yield _traceparent(span)
 
 
@@ -141,7 +140,7 @@ def produce_span(topic: str, traceparent: str | None) -> Iterator[str | None]:
 def work_span(name: str, traceparent: str | None = None, **attributes: str | int) -> Iterator[None]:
     """Around internal work (a timer, a job, a call to the outside), child of `traceparent` or current."""
     context = _context(traceparent) if traceparent else None
-    with _tracer.start_as_current_span(name, context, SpanKind.INTERNAL, attributes):
+    with _current_span(name, context, SpanKind.INTERNAL, attributes):
         yield
 
 
@@ -159,6 +158,25 @@ def timer_span(role: Literal["timer", "job"], kind: str, traceparent: str | None
 def is_within_timer(kind: str) -> bool:
     """Whether this is done because a timer of `kind` is due."""
     return _timer_kind.get() == kind
+
+
+def fail(span: Span, error: BaseException) -> None:
+    """Mark what `error` ended by its type: its text may quote rows."""
+    span.set_status(StatusCode.ERROR, type(error).__name__)
+
+
+@contextmanager
+def _current_span(
+    name: str, context: Context | None, kind: SpanKind, attributes: Mapping[str, str | int]
+) -> Iterator[Span]:
+    with _tracer.start_as_current_span(
+        name, context, kind, attributes, record_exception=False, set_status_on_exception=False
+    ) as span:
+        try:
+            yield span
+        except Exception as error:
+            fail(span, error)
+            raise
 
 
 def _context(traceparent: str) -> Context:

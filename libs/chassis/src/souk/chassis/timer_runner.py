@@ -15,8 +15,8 @@ from sqlalchemy.engine import Row
 
 from souk.chassis.clock import SystemClock, to_micros
 from souk.chassis.database import CONNECT_SECONDS, bare_dsn, is_transient
+from souk.chassis.errors import explain
 from souk.chassis.metrics import JOB_SECONDS, TIMER_FAILURES, TIMERS_DUE
-from souk.chassis.parking import explain
 from souk.chassis.telemetry import timer_span
 from souk.chassis.timers import Barrier, Job, JobHandler, LostError, Timer, TimerHandler, Timers
 from souk.chassis.work import Units
