@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from souk.campaign.domain.brief import hashtags_of
-from souk.campaign.domain.zones import countries, zones
+from souk.campaign.domain.zones import DEFAULT_ZONES, ZONES
 from souk.chassis.amount import Amount
 from souk.contracts.currencies import MINOR_UNITS
 from souk.contracts.money import BasisPoints
@@ -30,13 +30,13 @@ _PERCENT = re.compile(r"(\d{1,3})(?:\.(\d{1,2}))?", re.ASCII)
 
 
 def _country(code: str) -> str:
-    if code not in countries():
+    if code not in DEFAULT_ZONES:
         raise ValueError("an ISO 3166-1 alpha-2 code is needed")
     return code
 
 
 def _zone(name: str) -> str:
-    if name not in zones():
+    if name not in ZONES:
         raise ValueError("a zone of the IANA time zone database is needed")
     return name
 

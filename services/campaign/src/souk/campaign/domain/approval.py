@@ -6,7 +6,7 @@ from datetime import datetime
 from souk.campaign.domain.brief import Brief
 from souk.campaign.domain.fault import Fault
 from souk.campaign.domain.period import period_of
-from souk.campaign.domain.zones import default_zone
+from souk.campaign.domain.zones import DEFAULT_ZONES
 from souk.contracts.reasons import Reason
 from souk.contracts.topics.campaigns import CampaignType
 
@@ -41,7 +41,7 @@ def _missing(brief: Brief) -> Iterator[tuple[str, str]]:
         yield "/title", "a title is needed"
     if brief.country is None:
         yield "/country", "a country is needed"
-    elif brief.time_zone is None and default_zone(brief.country) is None:
+    elif brief.time_zone is None and DEFAULT_ZONES.get(brief.country) is None:
         yield "/time_zone", f"clocks differ within {brief.country}: name the zone"
     for name in ("start_date", "end_date"):
         if getattr(brief, name) is None:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from souk.campaign.domain.fault import Fault
-from souk.campaign.domain.zones import default_zone
+from souk.campaign.domain.zones import DEFAULT_ZONES
 from souk.contracts.ids import OrganisationId, UserId
 from souk.contracts.money import BasisPoints, Micros
 from souk.contracts.reasons import Reason
@@ -65,7 +65,7 @@ class Brief:
     @property
     def zone(self) -> str | None:
         """The zone whose calendar days the dates are: the one set, else the country's only one."""
-        return self.time_zone or (default_zone(self.country) if self.country else None)
+        return self.time_zone or (DEFAULT_ZONES.get(self.country) if self.country else None)
 
     @property
     def tracks_posts(self) -> bool:
