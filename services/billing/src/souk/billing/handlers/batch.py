@@ -1,9 +1,9 @@
 """A batch of decisions on locked accounts: loaded as sets, folded in memory, saved and published as sets."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Row
@@ -16,6 +16,24 @@ from souk.chassis.work import Work
 from souk.contracts.money import Micros
 from souk.contracts.topics.budgets import Budget
 from souk.contracts.topics.earnings import Earning, Reinstatement
+
+
+class _Told(NamedTuple):
+    """What an earning tells of a participation."""
+
+    worth: int
+    revenue: int
+    capped: int
+    refused: int
+    approved: int
+    reinstated: tuple[Any, ...]
+
+
+class _Saved(NamedTuple):
+    told: _Told
+    cost: int
+    live_posts: int
+    approved_posts: int
 
 
 @dataclass(slots=True)
@@ -31,7 +49,7 @@ class Batch:
     entries: list[tuple[Books, Entry]] = field(default_factory=list)
     waits: dict[UUID, Fact] = field(default_factory=dict)
     budget_versions: dict[UUID, int] = field(default_factory=dict)
-    _participations: dict[UUID, tuple[Any, ...]] = field(default_factory=dict)
+    _participations: dict[UUID, _Saved] = field(default_factory=dict)
     _items: dict[UUID, tuple[Any, ...]] = field(default_factory=dict)
 
     def post(self, books: Books, entries: Iterable[Entry]) -> None:
@@ -85,9 +103,10 @@ class Batch:
                 before, now = self._participations[one.id], _seen_participation(one)
                 if before == now:
                     continue
-                if before[:_PUBLISHED] != now[:_PUBLISHED]:
+                if before.told != now.told:
                     one.version += 1
-                    published.append((_earning_event(before, now), _earning(books, one, at)))
+                    event = _earning_event(before.told, now.told)
+                    published.append((event, earning_state(one, books.currency, at)))
                 changed.append((one, books.purse.cap, at))
         await store.save_participations(self.work, changed)
         for event, state in published:
@@ -144,14 +163,15 @@ def budget_state(row: Any) -> Budget:
     )
 
 
-def _earning(books: Books, one: Participation, at: datetime) -> Earning:
+def earning_state(one: Participation, currency: str, changed_at: datetime) -> Earning:
+    """The published state of a participation's earning."""
     return Earning(
         id=one.id,
         version=one.version,
-        changed_at=at,
+        changed_at=changed_at,
         campaign_id=one.campaign_id,
         influencer_id=one.influencer_id,
-        currency=books.currency,
+        currency=currency,
         worth=Micros(one.worth),
         revenue=Micros(one.revenue),
         capped=Micros(one.capped),
@@ -164,15 +184,9 @@ def _earning(books: Books, one: Participation, at: datetime) -> Earning:
     )
 
 
-_PUBLISHED = 6
-
-
-def _seen_participation(one: Participation) -> tuple[Any, ...]:
-    """The fields that are saved; the first `_PUBLISHED` are those that its earning tells."""
-    return (
-        one.worth, one.revenue, one.capped, one.refused, one.approved, tuple(one.reinstated.items()),
-        one.cost, one.live_posts, one.approved_posts,
-    )  # fmt: skip
+def _seen_participation(one: Participation) -> _Saved:
+    told = _Told(one.worth, one.revenue, one.capped, one.refused, one.approved, tuple(one.reinstated.items()))
+    return _Saved(told, one.cost, one.live_posts, one.approved_posts)
 
 
 def _seen_item(one: Item) -> tuple[Any, ...]:
@@ -182,10 +196,10 @@ def _seen_item(one: Item) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def _earning_event(before: Sequence[Any], now: Sequence[Any]) -> str:
-    if now[4] > before[4]:
+def _earning_event(before: _Told, now: _Told) -> str:
+    if now.approved > before.approved:
         return "earning.approved"
-    return "earning.accrued" if now[1] > before[1] else "earning.changed"
+    return "earning.accrued" if now.revenue > before.revenue else "earning.changed"
 
 
 def _budget_event(row: Row[Any], exhausted: bool) -> str:

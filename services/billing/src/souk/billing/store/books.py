@@ -115,10 +115,10 @@ async def capped_participations(work: Work, campaign: UUID) -> list[Participatio
 async def _participations(work: Work, query: Select[Any], ids: Collection[UUID]) -> list[Participation]:
     if not ids:
         return []
-    return [_participation(row) for row in await work.fetch_all(query, {"ids": list(ids)})]
+    return [participation_of(row) for row in await work.fetch_all(query, {"ids": list(ids)})]
 
 
-def _participation(row: Row[Any]) -> Participation:
+def participation_of(row: Row[Any]) -> Participation:
     return Participation(
         id=row.id,
         campaign_id=row.campaign_id,
