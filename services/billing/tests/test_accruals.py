@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import permutations
 
 import pytest
+from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 
 from souk.billing.main import build
@@ -530,3 +531,19 @@ async def test_republishing_tells_the_newest_states_again(billing, states):
     await republish(billing.units, build(BillingSettings.model_construct()).republishers)
 
     assert {(type(state), state.id): state for _, state in await billing.published()} == newest
+
+
+async def test_a_batch_of_participations_takes_as_many_statements_as_one(billing, states):
+    await billing.tell(states.campaign(rates=Rates(posting=1)), states.terms(), states.participation("first"))
+    statements = []
+    listened = billing.units.engine.sync_engine, "before_cursor_execute", lambda *a: statements.append(a[2])
+
+    event.listen(*listened)
+    await billing.tell(states.participation("one"))
+    for_one = len(statements)
+    await billing.tell(*(states.participation(f"one of {n}") for n in range(200)))
+    event.remove(*listened)
+
+    assert len(statements) - for_one == for_one
+    arrived = [(await billing.earning(f"one of {n}")).arrival for n in range(200)]
+    assert arrived == sorted(arrived)

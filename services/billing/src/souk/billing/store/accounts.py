@@ -5,12 +5,22 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, func, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import DateTime, Row, bindparam, select, update
 
 from souk.billing.domain.books import Kind
+from souk.billing.store.sets import from_arrays
 from souk.billing.store.tables import account, item, participation
 from souk.chassis.work import Work
+
+_TOLD = ("id", "campaign_id", "influencer_id", "source_version", "joined_at", "commission", "followers_base")
+_KEEP_PARTICIPATIONS = from_arrays(
+    "INSERT INTO participation ({names}, arrival, changed_at) "
+    "SELECT {names}, nextval('arrival'), :now FROM {source} r "
+    "ON CONFLICT (id) DO UPDATE SET source_version = excluded.source_version, "
+    "commission = excluded.commission, followers_base = excluded.followers_base",
+    participation,
+    _TOLD,
+).bindparams(bindparam("now", type_=DateTime(timezone=True)))
 
 SETTLES = "campaign.settles"
 """The timer of a campaign's settlement."""
@@ -33,14 +43,9 @@ async def keep_participations(work: Work, rows: Sequence[Mapping[str, Any]]) -> 
         for row in rows
         if row["id"] not in before or before[row["id"]].source_version < row["source_version"]
     ]
-    for row in newer:
-        statement = insert(participation).values(**row, arrival=func.nextval("arrival"), changed_at=work.now)
-        kept = ("source_version", "commission", "followers_base")
-        await work.execute(
-            statement.on_conflict_do_update(
-                index_elements=[participation.c.id], set_={name: statement.excluded[name] for name in kept}
-            )
-        )
+    if newer:
+        values = {name: [row[name] for row in newer] for name in _TOLD}
+        await work.execute(_KEEP_PARTICIPATIONS, {**values, "now": work.now})
     return {row["id"]: before.get(row["id"]) for row in newer}
 
 
