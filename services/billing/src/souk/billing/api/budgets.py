@@ -10,7 +10,7 @@ from sqlalchemy import Row, func, select
 
 from souk.billing.domain.margin import WHOLE, agency_price
 from souk.billing.store.tables import account, participation
-from souk.billing.store.visibility import of_campaign
+from souk.billing.store.tenants import of_campaign
 from souk.chassis.amount import Amount
 from souk.chassis.auth import Principal, allowed
 from souk.chassis.etag import set_etag

@@ -8,11 +8,12 @@ from fastapi import Response
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Row, func, select
 
+from souk.billing.api.staff import staff_only
 from souk.billing.domain import payout
 from souk.billing.handlers import payments
 from souk.billing.store import payments as store
 from souk.billing.store.tables import influencer, payment, payment_line, payment_run
-from souk.billing.store.visibility import of_influencer
+from souk.billing.store.tenants import of_influencer
 from souk.chassis.amount import Amount
 from souk.chassis.auth import Principal, allowed
 from souk.chassis.etag import set_etag
@@ -192,14 +193,14 @@ async def mark_corrected(payment_id: UUID, work: WorkDep, who: Manager) -> Payme
 @runs.post("", status_code=202, idempotent=True)
 async def start_run(asked: RunAsked, work: WorkDep, who: Manager) -> RunOut:
     """Have a month's run done now, if it wasn't; runs come by themselves on the 5th at 01:00 UTC."""
-    _staff_only(who)
+    staff_only(who)
     await payments.start_run(work, asked.run)
     return await _run(work, asked.run)
 
 
 @runs.get("/{run}")
 async def get_run(run: date, work: WorkDep, who: Viewer) -> RunOut:
-    _staff_only(who)
+    staff_only(who)
     if await work.scalar(select(payment_run.c.run).where(payment_run.c.run == run)) is None:
         raise Refused(Reason.UNKNOWN_PAYMENT_RUN)
     return await _run(work, run)
@@ -208,7 +209,7 @@ async def get_run(run: date, work: WorkDep, who: Viewer) -> RunOut:
 @runs.post("/{run}/paid", idempotent=True)
 async def mark_run_paid(run: date, work: WorkDep, who: Manager) -> PaidOut:
     """The bank has paid the run's payments under review, at most 500 a request."""
-    _staff_only(who)
+    staff_only(who)
     if not await store.is_finished(work, run):
         raise Refused(Reason.UNKNOWN_PAYMENT_RUN)
     rows = await store.lock_reviewing(work, run, MOST_SETTLED_AT_ONCE)
@@ -220,7 +221,7 @@ async def mark_run_paid(run: date, work: WorkDep, who: Manager) -> PaidOut:
 async def _settle(
     work: WorkDep, who: Principal, payment_id: UUID, outcome: payments.Outcome, failure: str | None = None
 ) -> PaymentOut:
-    _staff_only(who)
+    staff_only(who)
     rows = await store.lock(work, [payment_id])
     if not rows:
         raise Refused(Reason.UNKNOWN_PAYMENT)
@@ -243,11 +244,6 @@ async def _run(work: WorkDep, day: date) -> RunOut:
         finished_at=finished,
         payments={row.status: row.n for row in counts},
     )
-
-
-def _staff_only(who: Principal) -> None:
-    if who.role != "staff":
-        raise Refused(Reason.FORBIDDEN)
 
 
 def _out(row: Row[Any]) -> PaymentOut:

@@ -7,14 +7,13 @@ from uuid import UUID
 from pydantic import BaseModel
 from sqlalchemy import Row, func, select
 
+from souk.billing.api.staff import staff_only
 from souk.billing.domain.ledger import LedgerAccount
 from souk.billing.store.tables import entry, posting
 from souk.chassis.amount import Amount
 from souk.chassis.auth import Principal, allowed
 from souk.chassis.http import Routes, WorkDep
 from souk.chassis.paging import CursorDep, Page
-from souk.chassis.problems import Refused
-from souk.contracts.reasons import Reason
 
 routes = Routes(prefix="/v1/postings", tags=["postings"])
 Viewer = Annotated[Principal, allowed("payment", "view")]
@@ -53,7 +52,7 @@ class Summary(BaseModel):
 
 @routes.get("/summary")
 async def summarise(work: WorkDep, who: Viewer) -> Summary:
-    _staff_only(who)
+    staff_only(who)
     query = select(
         posting.c.currency, func.count().label("postings"), func.sum(posting.c.amount).label("sum")
     )
@@ -77,7 +76,7 @@ async def list_postings(
     kind: Literal["accrual", "approval", "payment", "payout"] | None = None,
 ) -> Page[PostingOut]:
     """In the order in which they were written."""
-    _staff_only(who)
+    staff_only(who)
     wanted = {
         entry.c.campaign_id: campaign_id,
         entry.c.participation_id: participation_id,
@@ -106,11 +105,6 @@ async def list_postings(
     )
     rows = await work.fetch_all(cursor.over(query, posting.c.id))
     return cursor.page(rows, _out, keys=lambda row: (row.id,))
-
-
-def _staff_only(who: Principal) -> None:
-    if who.role != "staff":
-        raise Refused(Reason.FORBIDDEN)
 
 
 def _out(row: Row[Any]) -> PostingOut:

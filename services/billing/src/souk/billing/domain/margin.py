@@ -3,6 +3,7 @@
 from souk.contracts.money import BasisPoints, Micros
 
 WHOLE = 10_000
+"""Basis points in a whole."""
 
 
 def cost_of(revenue: int, margin: BasisPoints) -> Micros:

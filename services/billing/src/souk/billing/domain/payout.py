@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from types import MappingProxyType
 
+from souk.billing.domain.margin import WHOLE
 from souk.contracts.money import MICROS, BasisPoints, Micros, minor_unit, round_to_minor
 
-_WHOLE = 10_000
 _NONE = BasisPoints(0)
 RUN_DAY = 5
 _STARTS = timedelta(hours=1)
@@ -153,7 +153,7 @@ def _withheld(gross: int, currency: str, rules: CountryRules, *, at_home: bool) 
 def _down(scaled: int, currency: str) -> Micros:
     """Ten-thousandths of a micro, rounded down to the minor unit."""
     unit = minor_unit(currency)
-    return Micros(scaled // (_WHOLE * unit) * unit)
+    return Micros(scaled // (WHOLE * unit) * unit)
 
 
 def _midnight(day: date) -> datetime:

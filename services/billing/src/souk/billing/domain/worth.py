@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 
+from souk.billing.domain.margin import WHOLE
 from souk.contracts.money import BasisPoints, Micros, divide_half_even
 from souk.contracts.topics.campaigns import Rates
 from souk.contracts.topics.conversions import OrderLine
 from souk.contracts.topics.posts import Metrics
-
-_WHOLE = 10_000
 
 
 def post(rates: Rates, counted: Metrics) -> Micros:
@@ -38,7 +37,7 @@ def conversion(rates: Rates, commission: BasisPoints | None, lines: Sequence[Ord
     """
     rate = rates.commission if commission is None else commission
     left = [max(0, line.net - line.refunded) for line in lines]
-    by_line = sum(divide_half_even(net * rate, _WHOLE) for net in left)
+    by_line = sum(divide_half_even(net * rate, WHOLE) for net in left)
     return Micros(by_line if _refunded_whole(lines, left) else by_line + rates.conversion)
 
 

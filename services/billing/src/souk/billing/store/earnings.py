@@ -7,7 +7,7 @@ from sqlalchemy import Row, Select, case, func, select
 
 from souk.billing.domain.books import Kind
 from souk.billing.store.tables import account, entry, item, participation, posting
-from souk.billing.store.visibility import of_either
+from souk.billing.store.tenants import of_either
 from souk.chassis.auth import Principal
 from souk.chassis.work import Work
 
