@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from months import README_MONTH, outside_make
 
 from souk.local.folder import Folder, free_port
 from souk.local.stack import Stack
@@ -24,8 +25,8 @@ BIN = Path(sys.executable).parent
 PATIENCE = 120.0
 
 ELSEWHERE = {
-    "make demo": "tests/journeys play the month with `souk demo`, which is all that it runs",
-    'make demo ARGS="--seed 7 --hashtags comedy,funny,humor --json"': "likewise, with these options",
+    README_MONTH: "tests/journeys plays it and looks at its figures",
+    "make demo": "it is the same without options",
     "make test": "it runs this test",
     "sh deploy/docker/secrets.sh": "it is for Docker, which isn't here; test_compose.py checks what it feeds",
     "docker compose --env-file deploy/docker/.env up --build --wait": "it needs a Docker engine",
@@ -72,15 +73,10 @@ def test_what_is_linked_is_there() -> None:
         assert (ROOT / target).exists(), target
 
 
-# A make that runs the tests hands these down to the makes of the README.
-OF_MAKE = {"MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES", "ARGS"}
-
-
 def run(script: str, environment: dict[str, str]) -> str:
-    own = {name: value for name, value in environment.items() if name not in OF_MAKE}
     done = subprocess.run(
         ["sh", "-euc", script],
-        cwd=ROOT, env=own, capture_output=True, text=True, timeout=PATIENCE, check=False,
+        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -88,7 +84,7 @@ def run(script: str, environment: dict[str, str]) -> str:
 
 def test_the_suite_is_started_asked_and_stopped(tmp_path: Path) -> None:
     port = free_port(set())
-    environment = {**os.environ, "SOUK_DATA": str(tmp_path / "data"), "SOUK_GATEWAY_PORT": str(port)}
+    environment = {**outside_make(), "SOUK_DATA": str(tmp_path / "data"), "SOUK_GATEWAY_PORT": str(port)}
     up, token, curl, down = SUITE
     assert ":8080/" in curl
 

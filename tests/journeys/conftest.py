@@ -1,10 +1,11 @@
 """One undisturbed month, and one running suite, each shared by all tests that look at it."""
 
+import shlex
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from months import play
+from months import README_MONTH, run
 from running import Suite, running
 
 from souk.local.folder import Folder
@@ -14,8 +15,8 @@ SEED = "7"
 
 @pytest.fixture(scope="session")
 def month(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """The statement of the packaged file's month."""
-    return play(Folder(tmp_path_factory.mktemp("month") / "data"), "--seed", SEED)
+    """The statement of the packaged file's month, as the README has it played."""
+    return run(shlex.split(README_MONTH), Folder(tmp_path_factory.mktemp("month") / "data"))
 
 
 @pytest.fixture(scope="session")
