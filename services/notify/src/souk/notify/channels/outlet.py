@@ -1,6 +1,5 @@
 """What a channel is to those who send on it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal, Protocol
@@ -44,6 +43,3 @@ class Outlet(Protocol):
         ...
 
     async def close(self) -> None: ...
-
-
-Outlets = Sequence[Outlet]

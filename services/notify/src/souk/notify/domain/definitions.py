@@ -1,4 +1,4 @@
-"""Every kind of notice, in one table: on which channels it goes out and which switch turns it off."""
+"""Every kind of notice, in one table: what it is about, and on which channels it goes out."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 MOST_ATTEMPTS = 9
-"""With the waits below the last one is about nine hours after the first."""
+"""With the waits below the last one is about seven hours after the first."""
 
 _FIRST_SECONDS = 2
 _FACTOR = 4

@@ -11,9 +11,8 @@ from souk.contracts.topics.campaigns import CAMPAIGNS
 from souk.contracts.topics.contacts import CONTACTS
 from souk.contracts.topics.influencers import INFLUENCERS
 from souk.notify.domain.notices import is_news
-from souk.notify.handlers.jobs import hold_timer
 from souk.notify.handlers.telling import ALL, make
-from souk.notify.store import announcements, copies
+from souk.notify.store import announcements, copies, timers
 
 DELIVER = "announcements.deliver"
 _CHUNK = 100
@@ -47,7 +46,7 @@ async def deliver(job: Job) -> None:
             extra={"occasion": part.occasion, "part": number, "parts": len(parts), "recipients": told},
         )
     async with job.units.begin() as work:
-        await hold_timer(work, DELIVER, ALL)
+        await timers.hold(work, DELIVER, ALL)
         more = await announcements.open_parts(work)
         await job.done(work, again_at=work.now if more else None)
 

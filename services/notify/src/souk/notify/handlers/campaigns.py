@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Uuid, literal
-
 from souk.chassis.timers import Job, Timer
 from souk.chassis.work import Work
 from souk.contracts.topics.budgets import Budget
@@ -13,7 +11,6 @@ from souk.contracts.topics.campaigns import Campaign
 from souk.notify.domain.notices import exhaustion_of, is_news
 from souk.notify.handlers.telling import make, pass_on
 from souk.notify.store import copies, deliveries, occasions
-from souk.notify.store.tables import delivery
 
 ENDS = "campaign.ends"
 TELL = "occasion.tell"
@@ -31,8 +28,7 @@ async def keep_campaigns(work: Work, campaigns: Sequence[Campaign]) -> None:
         if campaign.lifecycle == "approved" and campaign.ends_at and is_news(campaign.ends_at, work.now):
             work.schedule(ENDS, campaign_id, campaign.ends_at)
     _have_told(work, await occasions.accept(work, changed))
-    about = delivery.c.campaign_ids.overlap(literal(changed, ARRAY(Uuid)))
-    await pass_on(work, await deliveries.settle_waiting(work, about))
+    await pass_on(work, await deliveries.settle_about(work, changed))
 
 
 async def keep_budgets(work: Work, budgets: Sequence[Budget]) -> None:

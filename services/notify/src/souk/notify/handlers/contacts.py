@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Uuid, func, literal
-
 from souk.chassis import idempotency
 from souk.chassis.work import Work
 from souk.contracts.topics.contacts import Contact
@@ -12,7 +10,7 @@ from souk.notify.domain.changes import changes
 from souk.notify.domain.tokens import verify
 from souk.notify.handlers.telling import pass_on
 from souk.notify.store import copies, deliveries, suppressions
-from souk.notify.store.tables import contact, delivery
+from souk.notify.store.tables import contact
 
 
 async def keep_contacts(work: Work, contacts: Sequence[Contact]) -> None:
@@ -31,8 +29,7 @@ async def keep_contacts(work: Work, contacts: Sequence[Contact]) -> None:
     await suppressions.forget_unused(work, changed)
     for erased in {one.id for one in contacts if one.erased}:
         await idempotency.forget(work, erased)
-    mine = delivery.c.influencer_id == func.any(literal(changed, ARRAY(Uuid)))
-    await pass_on(work, await deliveries.settle_waiting(work, mine))
+    await pass_on(work, await deliveries.settle_for(work, changed))
 
 
 async def unsubscribe(work: Work, secret: bytes, token: str) -> UUID | None:

@@ -21,10 +21,9 @@ from souk.contracts.topics.deliveries import Channel
 from souk.notify.channels.outlet import AwayError, Outcome, Outlet
 from souk.notify.domain.definitions import Status
 from souk.notify.domain.retries import wait_before
-from souk.notify.handlers.jobs import hold_timer
 from souk.notify.handlers.telling import ALL, SEND, pass_on
 from souk.notify.metrics import HAND_OVER_SECONDS, HANDED_OVER
-from souk.notify.store import copies, deliveries, suppressions
+from souk.notify.store import copies, deliveries, suppressions, timers
 
 _CHUNK = 50
 """What may become `unknown` at a kill: claimed deliveries of one lane."""
@@ -62,7 +61,7 @@ def sender(channel: Channel, outlet: Outlet | None) -> JobHandler:
 async def _end(job: Job, channel: Channel) -> timedelta | None:
     """End the job when nothing is due soon, or how long to wait for what is."""
     async with job.units.begin() as work:
-        await hold_timer(work, SEND[channel], ALL)
+        await timers.hold(work, SEND[channel], ALL)
         due = await deliveries.next_attempt(work, channel)
         wait = timedelta() if due is None else max(due - _wall(), timedelta())
         if due is not None and wait <= _LONGEST_WAIT:

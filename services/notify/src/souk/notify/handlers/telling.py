@@ -3,13 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ARRAY, Text, Uuid, bindparam, case, cast, column, func, literal_column, select
-
 from souk.chassis.work import Work
 from souk.contracts.topics.deliveries import Channel
-from souk.notify.domain.definitions import DEFINITIONS
 from souk.notify.domain.notices import Notice
 from souk.notify.store import copies, deliveries
+from souk.notify.store.notices import of_notices
 
 SEND: dict[Channel, str] = {"email": "deliveries.email", "push": "deliveries.push"}
 """Timers by channel, of a kind each: one that waits for its server doesn't hold up the other."""
@@ -22,7 +20,7 @@ async def tell(work: Work, notices: Sequence[Notice]) -> None:
         return
     await copies.lock_contacts(work, {notice.influencer_id for notice in notices})
     await copies.lock_campaigns(work, {n.campaign_id for n in notices if n.campaign_id is not None})
-    await make(work, _source(notices))
+    await make(work, of_notices(notices))
 
 
 async def make(work: Work, source: deliveries.Source) -> None:
@@ -41,40 +39,3 @@ async def pass_on(work: Work, rows: Sequence[Any]) -> None:
 
 def ask_to_send(work: Work, channel: Channel) -> None:
     work.schedule(SEND[channel], ALL, work.now)
-
-
-def _source(notices: Sequence[Notice]) -> deliveries.Source:
-    told = [(notice, channel) for notice in notices for channel in DEFINITIONS[notice.kind].channels]
-    one = (
-        func.unnest(
-            bindparam("kinds", [notice.kind for notice, _ in told], type_=ARRAY(Text)),
-            bindparam("channels", [channel for _, channel in told], type_=ARRAY(Text)),
-            bindparam("influencers", [notice.influencer_id for notice, _ in told], type_=ARRAY(Uuid)),
-            bindparam("subjects", [notice.subject for notice, _ in told], type_=ARRAY(Uuid)),
-            bindparam("campaigns", [notice.campaign_id for notice, _ in told], type_=ARRAY(Uuid)),
-            bindparam("occurrences", [notice.occurrence for notice, _ in told], type_=ARRAY(Text)),
-        )
-        .table_valued(
-            column("kind", Text),
-            column("channel", Text),
-            column("influencer_id", Uuid),
-            column("subject", Uuid),
-            column("campaign_id", Uuid),
-            column("occurrence", Text),
-        )
-        .render_derived("one")
-    )
-    subject_ids: Any = literal_column("ARRAY[one.subject]", ARRAY(Uuid))
-    campaign_ids: Any = case(
-        (one.c.campaign_id.is_(None), literal_column("'{}'::uuid[]", ARRAY(Uuid))),
-        else_=literal_column("ARRAY[one.campaign_id]", ARRAY(Uuid)),
-    )
-    return select(
-        one.c.kind,
-        one.c.channel,
-        one.c.influencer_id,
-        cast(one.c.subject, Text).label("subject"),
-        one.c.occurrence,
-        subject_ids.label("subject_ids"),
-        campaign_ids.label("campaign_ids"),
-    )

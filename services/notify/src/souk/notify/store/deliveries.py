@@ -97,8 +97,18 @@ async def make(work: Work, source: Source) -> Sequence[Row[Any]]:
     )
 
 
-async def settle_waiting(work: Work, which: ColumnElement[bool]) -> Sequence[Row[Any]]:
-    """Decide the waiting deliveries among `which` whose missing part is here now; the decided rows.
+async def settle_for(work: Work, influencers: Sequence[UUID]) -> Sequence[Row[Any]]:
+    """Decide these influencers' waiting deliveries, as far as nothing is missing now; the decided rows."""
+    return await _settle(work, delivery.c.influencer_id == func.any(literal(influencers, ARRAY(Uuid))))
+
+
+async def settle_about(work: Work, campaigns: Sequence[UUID]) -> Sequence[Row[Any]]:
+    """Decide the waiting deliveries about these campaigns, as `settle_for` does."""
+    return await _settle(work, delivery.c.campaign_ids.overlap(literal(campaigns, ARRAY(Uuid))))
+
+
+async def _settle(work: Work, which: ColumnElement[bool]) -> Sequence[Row[Any]]:
+    """The waiting deliveries among `which` whose missing part is here now, decided.
 
     They are locked in one statement and decided in the next: of two units that bring one missing part
     each, the later one waits at the lock and then sees what the earlier one brought.

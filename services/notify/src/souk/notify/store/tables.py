@@ -61,7 +61,7 @@ delivery = Table(
         postgresql_where=text("status = 'waiting'"),
     ),
 )
-"""One message to one influencer on one channel; its id follows from what it tells (`deliveries.identity`).
+"""One message to one influencer on one channel; its id follows from what it tells (`deliveries._identity`).
 `next_attempt_at` is wall time, all other instants are the suite's. Bound: 180 days."""
 
 contact = Table(

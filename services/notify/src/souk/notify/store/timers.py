@@ -1,4 +1,4 @@
-"""Jobs that work on whatever is there: how they end without missing what comes in meanwhile."""
+"""Timers of jobs that work on whatever is there: how those end without missing what comes in meanwhile."""
 
 from sqlalchemy import select
 
@@ -6,7 +6,7 @@ from souk.chassis.tables import timer
 from souk.chassis.work import Work
 
 
-async def hold_timer(work: Work, kind: str, subject: str) -> None:
+async def hold(work: Work, kind: str, subject: str) -> None:
     """Lock a job's timer before looking, for the last time, whether anything is left.
 
     Who adds work sets the timer in the same unit: either that was committed before and is seen now, or
