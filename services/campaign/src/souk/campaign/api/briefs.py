@@ -18,7 +18,6 @@ from souk.campaign.api.fields import (
     Margin,
     Price,
     Rate,
-    ShownPercent,
     Text200,
     Text10000,
     Url,
@@ -31,6 +30,7 @@ from souk.campaign.domain.status import Status
 from souk.campaign.store.campaigns import brief_of, status_of_row
 from souk.chassis.amount import Amount
 from souk.chassis.auth import Principal
+from souk.chassis.percent import ShownPercent
 from souk.contracts.topics.campaigns import Audience, CampaignType, Connection, Gender, Platform
 
 

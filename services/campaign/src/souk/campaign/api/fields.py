@@ -1,32 +1,27 @@
 """Kinds of fields that requests and responses share, each with its bounds."""
 
-import re
 from datetime import date
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import (
     AfterValidator,
     AnyHttpUrl,
-    BeforeValidator,
     Field,
-    PlainSerializer,
     StringConstraints,
     TypeAdapter,
-    WithJsonSchema,
 )
 
 from souk.campaign.domain.brief import hashtags_of
 from souk.campaign.domain.zones import DEFAULT_ZONES, ZONES
 from souk.chassis.amount import Amount
+from souk.chassis.percent import Percent
 from souk.contracts.currencies import MINOR_UNITS
-from souk.contracts.money import BasisPoints
 
 MOST_URL = 2_000
 MOST_RATE = 10**15
 """Micros: a thousand million of the major unit for one view is a slip of the hand."""
 
 _URL = TypeAdapter(AnyHttpUrl)
-_PERCENT = re.compile(r"(\d{1,3})(?:\.(\d{1,2}))?", re.ASCII)
 
 
 def _country(code: str) -> str:
@@ -60,19 +55,6 @@ def _hashtag(text: str) -> str:
     return text
 
 
-def _percent(value: Any) -> BasisPoints:
-    match = _PERCENT.fullmatch(value) if isinstance(value, str) else None
-    if match is None:
-        raise ValueError("a percentage is a decimal string with at most two places")
-    whole, fraction = match.groups()
-    return BasisPoints(int(whole) * 100 + int((fraction or "").ljust(2, "0")))
-
-
-def format_percent(points: int) -> str:
-    """3 300 basis points are `"33.00"`."""
-    return f"{points // 100}.{points % 100:02d}"
-
-
 Text200 = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)]
 Text10000 = Annotated[str, StringConstraints(strip_whitespace=True, max_length=10_000)]
 Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
@@ -91,17 +73,5 @@ Age = Annotated[int, Field(ge=0, le=150)]
 Followers = Annotated[int, Field(ge=0, le=10_000_000_000)]
 Price = Annotated[Amount, Field(ge=0)]
 Rate = Annotated[Amount, Field(ge=0, le=MOST_RATE)]
-Percent = Annotated[
-    BasisPoints,
-    BeforeValidator(_percent),
-    PlainSerializer(format_percent, return_type=str),
-    WithJsonSchema({"type": "string", "pattern": r"^\d{1,3}(\.\d{1,2})?$", "examples": ["33.00"]}),
-]
-"""In requests a decimal string; inside basis points. Responses are built with `ShownPercent`."""
-ShownPercent = Annotated[
-    BasisPoints,
-    PlainSerializer(format_percent, return_type=str),
-    WithJsonSchema({"type": "string", "examples": ["33.00"]}),
-]
 Margin = Annotated[Percent, Field(ge=0, lt=10_000)]
 Commission = Annotated[Percent, Field(ge=0, le=10_000)]

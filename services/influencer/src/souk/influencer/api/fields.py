@@ -1,34 +1,15 @@
 """Kinds of fields that requests and responses share, each with its bounds."""
 
-import re
 from typing import Annotated
 from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
-    BeforeValidator,
     Field,
-    PlainSerializer,
     StringConstraints,
-    WithJsonSchema,
 )
 
-from souk.contracts.money import BasisPoints
-
-_PERCENT = re.compile(r"(\d{1,3})(?:\.(\d{1,2}))?", re.ASCII)
-
-
-def _percent(text: object) -> BasisPoints:
-    match = _PERCENT.fullmatch(text) if isinstance(text, str) else None
-    if match is None:
-        raise ValueError("a percentage is a decimal string with at most two places")
-    whole, fraction = match.groups()
-    return BasisPoints(int(whole) * 100 + int((fraction or "").ljust(2, "0")))
-
-
-def format_percent(points: int) -> str:
-    """3 300 basis points are `"33.00"`."""
-    return f"{points // 100}.{points % 100:02d}"
+from souk.chassis import percent
 
 
 def _https(text: str) -> str:
@@ -56,18 +37,8 @@ Email = Annotated[
 Url = Annotated[str, StringConstraints(strip_whitespace=True, max_length=1_000), AfterValidator(_https)]
 Secret = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
 Code = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{3,40}$")]
-Percent = Annotated[
-    BasisPoints,
-    BeforeValidator(_percent),
-    Field(ge=0, le=10_000),
-    WithJsonSchema({"type": "string", "pattern": r"^\d{1,3}(\.\d{1,2})?$", "examples": ["12.50"]}),
-]
-"""In requests a decimal string; inside basis points."""
-ShownPercent = Annotated[
-    BasisPoints,
-    PlainSerializer(format_percent, return_type=str),
-    WithJsonSchema({"type": "string", "examples": ["12.50"]}),
-]
+Percent = Annotated[percent.Percent, Field(ge=0, le=10_000)]
+ShownPercent = percent.ShownPercent
 Bound = Annotated[int, Field(ge=0, le=10**15)]
 Age = Annotated[int, Field(ge=0, le=200)]
 
