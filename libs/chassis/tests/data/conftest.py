@@ -170,14 +170,27 @@ class House:
     async def applied(self) -> list[str]:
         return [name for (name,) in await self.query("SELECT name FROM applied ORDER BY seq")]
 
-    async def produce(self, *values: tuple[int, bytes | None, bytes | None], headers: Any = None) -> None:
-        """Put records on `things` past the outbox: (partition, key, value)."""
+    async def produce(
+        self,
+        *values: tuple[int, bytes | None, bytes | None],
+        headers: Any = None,
+        appended: datetime | None = None,
+    ) -> None:
+        """Put records on `things` past the outbox: (partition, key, value).
+
+        appended: for a topic whose records are stamped by who sends them.
+        """
         producer = AIOKafkaProducer(**self.kafka["campaign"].client(), enable_idempotence=True)
         await producer.start()
         try:
             for partition, key, value in values:
                 await producer.send_and_wait(
-                    self.things.name, value, key=key, partition=partition, headers=headers
+                    self.things.name,
+                    value,
+                    key=key,
+                    partition=partition,
+                    headers=headers,
+                    timestamp_ms=round(appended.timestamp() * 1000) if appended else None,
                 )
         finally:
             await producer.stop()

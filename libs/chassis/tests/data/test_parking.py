@@ -1,14 +1,19 @@
 """A record that can't be applied is set aside and the partition goes on; too many of them stop it."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 from uuid import uuid4
 
+from aiokafka import AIOKafkaConsumer
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from prometheus_client import REGISTRY
 from sqlalchemy import text
 
 from souk.chassis import deadletter
 from souk.chassis.breaker import Breaker
+from souk.chassis.consumer import IntakeRunner
 from souk.chassis.work import Work
 
 from .conftest import House, eventually, record, running, thing
@@ -33,6 +38,8 @@ async def test_a_poison_record_is_parked_and_the_partition_goes_on(house: House)
     assert [(each.topic, each.partition, each.offset) for each in parked] == [
         (house.things.name, 3, offset) for offset in (1, 2, 3)
     ]
+    applied = REGISTRY.get_sample_value("souk_records_applied_total", {"topic": house.things.name})
+    assert applied == 2
     assert parked[0].error.startswith("UnreadableError")
     assert parked[2].error == "LookupError: no bad"
     assert (pulse.parked, pulse.lag) == (3, 0)
@@ -149,14 +156,99 @@ async def test_a_bad_deployment_stops_the_partition_instead_of_parking_the_world
         await eventually(lambda: _parked(house, 5))
         await eventually(lambda: _applied(house, ["fine"]))
 
-        async def stopped() -> bool:
-            return "can't be applied" in (runner.ready() or "")
-
-        await eventually(stopped)
+        await eventually(lambda: _is_stopped(runner))
         rows = await house.query("SELECT next_offset FROM consumer_offset WHERE partition = 3")
 
     assert rows == [(5,)]
     assert len(await deadletter.list_parked(house.billing)) == 5
+
+
+async def test_a_stopped_partition_that_goes_elsewhere_is_no_longer_told_of(house: House) -> None:
+    async with _failing_at_both_ends(house) as runner:
+        await eventually(lambda: _held(house, 2))
+        async with _another_member(house):
+            await eventually(lambda: _held(house, 1))
+            await eventually(lambda: _is_stopped(runner))
+
+            assert await _held(house, 1)
+            assert await _parked(house, 2)
+
+    assert await _held(house, 0)
+
+
+async def test_a_batch_that_outlives_its_assignment_stops_only_what_is_still_here(
+    house: House, caplog: Any
+) -> None:
+    begun, go_on = asyncio.Event(), asyncio.Event()
+    async with _failing_at_both_ends(house, begun, go_on) as runner:
+        await asyncio.wait_for(begun.wait(), 15)
+        async with _another_member(house):
+
+            async def reassigned() -> bool:
+                return "12 partitions not positioned" in (runner.ready() or "")
+
+            await eventually(reassigned)
+            go_on.set()
+            await eventually(lambda: _is_stopped(runner))
+
+            assert await _held(house, 1)
+    assert not [each for each in caplog.records if each.exc_info]
+
+
+@asynccontextmanager
+async def _failing_at_both_ends(
+    house: House, begun: asyncio.Event | None = None, go_on: asyncio.Event | None = None
+) -> AsyncIterator[IntakeRunner]:
+    """A worker whose handlers fail, with records in the first partition of one topic and in the last of
+    another: so one of them stays when it shares its partitions with another member."""
+
+    async def handler(work: Work, states: Sequence[Any]) -> None:
+        if begun and go_on:
+            begun.set()
+            await go_on.wait()
+        raise LookupError("bad deployment")
+
+    first = [thing(partition=0) for _ in range(2)]
+    last = [house.others.state(**thing(partition=11).model_dump()) for _ in range(2)]
+    await house.publish(*first, *last)
+    async with running(house.relay().run()):
+        await eventually(lambda: _sent(house))
+    runner = house.runner(house.intake(handler, house.things, house.others), park_run=1)
+    async with running(runner.run()):
+        yield runner
+
+
+@asynccontextmanager
+async def _another_member(house: House) -> AsyncIterator[None]:
+    consumer = AIOKafkaConsumer(
+        house.things.name,
+        house.others.name,
+        **house.kafka["billing"].client(),
+        group_id="souk.billing",
+        enable_auto_commit=False,
+        partition_assignment_strategy=(RangePartitionAssignor,),
+    )
+    await consumer.start()
+    try:
+        yield
+    finally:
+        await consumer.stop()
+
+
+async def _sent(house: House) -> bool:
+    return (await house.pulse(house.campaign, None).read()).outbox == 0
+
+
+async def _held(house: House, topics: int) -> bool:
+    """Whether the breaker holds so many of the topics."""
+    names = (house.things.name, house.others.name)
+    return (
+        sum(REGISTRY.get_sample_value("souk_breaker_open", {"topic": name}) or 0 for name in names) == topics
+    )
+
+
+async def _is_stopped(runner: IntakeRunner) -> bool:
+    return "can't be applied" in (runner.ready() or "")
 
 
 async def test_a_stopped_partition_goes_on_once_its_records_can_be_applied(

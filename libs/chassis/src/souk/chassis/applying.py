@@ -1,6 +1,7 @@
 """One batch of records in one transaction: fence, handlers, positions; and what to do with a bad record."""
 
 import logging
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -105,6 +106,7 @@ async def _apply_singly(
     """Each record under a savepoint of its own; what fails is parked, until the breaker refuses."""
     changed: dict[TopicPartition, Breaker] = {}
     stopped: set[TopicPartition] = set()
+    applied: Counter[str] = Counter()
     async with units.begin() as work:
         fresh, moved = await _pass_fence(work, intake, records, believed)
         for record in fresh:
@@ -119,6 +121,7 @@ async def _apply_singly(
                     # A constraint that is checked at the commit must speak up while it is known whose it is.
                     await work.execute(_CHECK_NOW)
                 changed[partition] = breaker.applied()
+                applied[record.topic] += 1
             except Exception as error:
                 if is_transient(error):
                     raise
@@ -139,6 +142,8 @@ async def _apply_singly(
                         *(record.topic, record.partition, record.offset, explain(error)),
                     )
         await fence.move(work, intake.group, moved)
+    for topic, count in applied.items():
+        RECORDS_APPLIED.labels(topic).inc(count)
     return Outcome(moved, changed)
 
 

@@ -94,6 +94,7 @@ class _Reading(ConsumerRebalanceListener):  # type: ignore[misc]
         self._intake = intake
         self._units = units
         self._ids = ids
+        self._ends = ends.LogEnds(kafka)
         self._park_run = park_run
         self._broker = KafkaBroker(
             list(kafka.servers),
@@ -131,7 +132,6 @@ class _Reading(ConsumerRebalanceListener):  # type: ignore[misc]
         self._breakers: dict[TopicPartition, Breaker] = {}
         self._resume_at: dict[TopicPartition, float] = {}
         self._hinted: dict[TopicPartition, int] = {}
-        self._applied_at: dict[str, float] = {}
         self._taking_up: set[asyncio.Task[None]] = set()
         self._assigned = False
         self._stopping = False
@@ -161,10 +161,13 @@ class _Reading(ConsumerRebalanceListener):  # type: ignore[misc]
                     await self._idle.wait()
             for task in self._taking_up:
                 task.cancel()
+            self._breakers.clear()
+            self._show_breakers()
             await self._hint()
             with suppress(Exception):
                 async with asyncio.timeout(_KAFKA_SECONDS):
                     await self._broker.stop()
+            await self._ends.close()
 
     # The default parser drops a batch for one header that is null or no UTF-8, whatever the ack policy.
     async def _parse(self, records: tuple[Any, ...]) -> KafkaAckableMessage:
@@ -205,22 +208,25 @@ class _Reading(ConsumerRebalanceListener):  # type: ignore[misc]
             self._retry = _FIRST_RETRY
             if generation == self._generation:
                 self._positions |= outcome.positions
-            for record in records:
-                self._applied_at[record.topic] = record.timestamp / 1000
             self._heed(outcome.breakers)
         finally:
             self._idle.set()
 
     def _heed(self, breakers: Mapping[TopicPartition, Breaker]) -> None:
-        for partition, breaker in breakers.items():
-            self._breakers[partition] = breaker
-            if breaker.is_open and partition in self._assignment():
+        for partition in self._assignment().intersection(breakers):
+            self._breakers[partition] = breaker = breakers[partition]
+            # Without a position it is being taken up, after a batch that outlived its assignment.
+            position = self._positions.get(partition)
+            if breaker.is_open and position is not None:
                 self._consumer.pause(partition)
-                self._consumer.seek(partition, self._positions[partition].next_offset)
+                self._consumer.seek(partition, position.next_offset)
                 self._resume_at[partition] = monotonic() + breaker.pause
-        for topic in {partition.topic for partition in breakers}:
-            is_open = any(each.is_open for tp, each in self._breakers.items() if tp.topic == topic)
-            BREAKER_OPEN.labels(topic).set(int(is_open))
+        self._show_breakers()
+
+    def _show_breakers(self) -> None:
+        held = {partition.topic for partition, breaker in self._breakers.items() if breaker.is_open}
+        for topic in self._intake.subscriptions:
+            BREAKER_OPEN.labels(topic).set(int(topic in held))
 
     def _rewind(self, records: Sequence[Record]) -> None:
         """Have the batch delivered again, as far as its partitions are still ours (as nack would)."""
@@ -246,6 +252,9 @@ class _Reading(ConsumerRebalanceListener):  # type: ignore[misc]
         # No heartbeat runs in here, and an error would only be logged: all that can fail is done beside it.
         self._generation += 1
         self._positions.clear()
+        # Not on revocation, which takes all: what comes back must not have another run parked.
+        self._breakers = {each: self._breakers[each] for each in assigned.intersection(self._breakers)}
+        self._show_breakers()
         self._assigned = True
         self._take_up(assigned)
 
@@ -329,7 +338,7 @@ class _Reading(ConsumerRebalanceListener):  # type: ignore[misc]
     async def _check_topics(self) -> None:
         """Take up anew what was recreated or truncated while we were reading it; measure the lag."""
         positions = dict(self._positions)
-        if not positions:
+        if not positions and self._assignment():
             return
         ids = await self._ids.of({each.topic for each in positions})
         async with asyncio.timeout(_KAFKA_SECONDS):
@@ -345,10 +354,20 @@ class _Reading(ConsumerRebalanceListener):  # type: ignore[misc]
         if astray:
             log.warning("made anew or cut off, so read again: %s", sorted(astray))
             self._take_up(astray)
-        for topic, behind in ends.lag(log_ends, positions).items():
-            CONSUMER_LAG_RECORDS.labels(topic).set(behind)
-            age = time() - self._applied_at.get(topic, time()) if behind else 0.0
-            CONSUMER_LAG_SECONDS.labels(topic).set(max(age, 0.0))
+        behind = ends.lag(log_ends, positions)
+        oldest = await self._oldest(
+            {each: at.next_offset for each, at in positions.items() if at.next_offset < log_ends[each]}
+        )
+        for topic in self._intake.subscriptions:
+            CONSUMER_LAG_RECORDS.labels(topic).set(behind.get(topic, 0))
+            CONSUMER_LAG_SECONDS.labels(topic).set(max(time() - oldest[topic], 0.0) if topic in oldest else 0)
+
+    async def _oldest(self, waiting: Mapping[TopicPartition, int]) -> dict[str, float]:
+        """When the oldest record at these offsets was appended, by topic, in seconds since the epoch."""
+        oldest: dict[str, float] = {}
+        for partition, appended in (await self._ends.times_at(waiting)).items():
+            oldest[partition.topic] = min(appended, oldest.get(partition.topic, appended))
+        return oldest
 
     @property
     def _consumer(self) -> Any:

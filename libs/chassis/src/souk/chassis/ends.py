@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from time import monotonic
 from typing import Any, Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -15,12 +16,17 @@ from souk.chassis.work import Units
 from souk.contracts.topics import Topic
 
 _SECONDS = 5.0
+_FETCH_SECONDS = 2.0
+_FETCH_BYTES = 64 * 1024
 BARRIER_SECONDS = 300.0
 _POLL_SECONDS = 0.02
 
 
 class LogEnds:
-    """Asks Kafka for the ends of topics, as no member of any group. Connects at the first question."""
+    """Asks Kafka where topics end and since when records wait, as no member of any group.
+
+    Connects at the first question.
+    """
 
     def __init__(self, kafka: KafkaAccess) -> None:
         self._kafka = kafka
@@ -45,6 +51,32 @@ class LogEnds:
             await self.close()
             raise
 
+    async def times_at(self, offsets: Mapping[TopicPartition, int]) -> dict[TopicPartition, float]:
+        """When the first record at or after each offset was appended, in seconds since the epoch.
+
+        Partitions whose record doesn't come within 2 s are left out. For one caller at a time.
+        Raises as `of` does.
+        """
+        if not offsets:
+            return {}
+        found: dict[TopicPartition, float] = {}
+        try:
+            async with asyncio.timeout(_SECONDS):
+                consumer = await self._connected()
+            consumer.assign(list(offsets))
+            for partition, offset in offsets.items():
+                consumer.seek(partition, offset)
+            until = monotonic() + _FETCH_SECONDS
+            while (missing := offsets.keys() - found.keys()) and monotonic() < until:
+                for partition, records in (await consumer.getmany(*missing, timeout_ms=200)).items():
+                    found[partition] = records[0].timestamp / 1000
+                    consumer.pause(partition)
+            consumer.pause(*missing)
+        except Exception:
+            await self.close()
+            raise
+        return found
+
     async def __aenter__(self) -> Self:
         return self
 
@@ -59,6 +91,8 @@ class LogEnds:
                     group_id=None,
                     metadata_max_age_ms=10_000,
                     request_timeout_ms=5_000,
+                    auto_offset_reset="earliest",
+                    max_partition_fetch_bytes=_FETCH_BYTES,
                 )
                 try:
                     await consumer.start()

@@ -1,0 +1,59 @@
+"""What is said of the records that wait."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from prometheus_client import REGISTRY
+
+from souk.chassis.work import Work
+from souk.contracts.topic import COMPACTED
+
+from .conftest import OTHERS, Thing, eventually, record, running, thing, topic
+
+STAMPED = topic("thing", Thing, {**COMPACTED, "message.timestamp.type": "CreateTime"})
+
+
+async def test_lag_is_the_age_of_the_oldest_record_that_is_not_applied(
+    connected: Any, topic_copies: Any
+) -> None:
+    go_on = asyncio.Event()
+
+    async def handler(work: Work, states: Sequence[Any]) -> None:
+        await go_on.wait()
+        await record(work, states)
+
+    async with connected(*topic_copies(STAMPED, OTHERS)) as house:
+
+        async def waiting(count: int) -> bool:
+            labels = {"topic": house.things.name}
+            return REGISTRY.get_sample_value("souk_consumer_lag_records", labels) == count
+
+        def oldest() -> float:
+            age = REGISTRY.get_sample_value("souk_consumer_lag_seconds", {"topic": house.things.name})
+            assert age is not None
+            return age
+
+        async def send(partition: int, age: timedelta) -> None:
+            state = thing(partition=partition)
+            value = (partition, house.things.key(state), house.things.dump(state))
+            await house.produce(value, appended=datetime.now(UTC) - age)
+
+        await send(3, timedelta(hours=1))
+        await send(5, timedelta(hours=2))
+        async with running(house.runner(house.intake(handler)).run()):
+            await eventually(lambda: waiting(2))
+            stuck_from_the_start = oldest()
+            go_on.set()
+            await eventually(lambda: waiting(0))
+            caught_up = oldest()
+            go_on.clear()
+            await send(3, timedelta())
+            await eventually(lambda: waiting(1))
+            first_after_a_pause = oldest()
+            go_on.set()
+
+    assert 7200 <= stuck_from_the_start < 7260
+    assert caught_up == 0
+    assert first_after_a_pause < 60
