@@ -6,7 +6,8 @@ from souk.billing.settings import BillingSettings
 from souk.billing.store.copies import permissions_of
 from souk.billing.subscriptions import intake
 from souk.billing.timers import keep_runs_scheduled, timers
-from souk.chassis.process import Parts, Service, cli
+from souk.chassis.commands import commands
+from souk.chassis.process import Parts, Service
 from souk.contracts.topics.budgets import BUDGETS
 from souk.contracts.topics.earnings import EARNINGS
 from souk.contracts.topics.payments import PAYMENTS
@@ -28,4 +29,4 @@ def build(settings: BillingSettings) -> Parts:
 
 
 SERVICE = Service("billing", BillingSettings, build)
-main = cli(SERVICE)
+main = commands(SERVICE)

@@ -75,12 +75,12 @@ async def list_postings(
     account: LedgerAccount | None = None,
     kind: Literal["accrual", "approval", "payment", "payout"] | None = None,
 ) -> Page[PostingOut]:
-    """In the order in which they were written."""
+    """In the order of their entries."""
     staff_only(who)
     wanted = {
         entry.c.campaign_id: campaign_id,
         entry.c.participation_id: participation_id,
-        posting.c.influencer_id: influencer_id,
+        entry.c.influencer_id: influencer_id,
         entry.c.payment_id: payment_id,
         posting.c.account: account,
         entry.c.kind: kind,
@@ -103,8 +103,11 @@ async def list_postings(
         .join(entry, entry.c.id == posting.c.entry_id)
         .where(*(column == value for column, value in wanted.items() if value is not None))
     )
-    rows = await work.fetch_all(cursor.over(query, posting.c.id))
-    return cursor.page(rows, _out, keys=lambda row: (row.id,))
+    query = cursor.over(query, posting.c.entry_id, posting.c.id)
+    if cursor.keys is not None:
+        # The same bound for the entries' indexes, which a comparison of postings is none for.
+        query = query.where(entry.c.id >= cursor.keys[0])
+    return cursor.page(await work.fetch_all(query), _out, keys=lambda row: (row.entry_id, row.id))
 
 
 def _out(row: Row[Any]) -> PostingOut:
