@@ -1,7 +1,7 @@
 """The service on a database of its own, a YouTube that tests write, and other services' states."""
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -24,7 +24,7 @@ from souk.chassis.migrations import migrate
 from souk.chassis.server import served
 from souk.chassis.tables import consumer_offset, idempotency_key, outbox, timer
 from souk.chassis.timers import Job, Timer
-from souk.chassis.work import Units
+from souk.chassis.work import Units, Work
 from souk.contracts.ids import participation_id
 from souk.contracts.state import State
 from souk.contracts.topics import topic_named
@@ -190,6 +190,23 @@ class Tube:
         }
 
 
+class _Interrupted(Units):
+    """Units before one of which, counted from 1, something else happens."""
+
+    def __init__(self, units: Units, number: int, what: Callable[[], Awaitable[None]]) -> None:
+        super().__init__(units.engine, units.clock, units.service)
+        self._left = number
+        self._what = what
+
+    @asynccontextmanager
+    async def begin(self, *, read_only: bool = False) -> AsyncIterator[Work]:
+        self._left -= 1
+        if not self._left:
+            await self._what()
+        async with super().begin(read_only=read_only) as work:
+            yield work
+
+
 @dataclass
 class House:
     """The service's units, its clock and its YouTube."""
@@ -240,11 +257,27 @@ class House:
             work.schedule(TIDY, "youtube", at)
         await timers(self.settings, lambda _: self.platform()).jobs[TIDY](self._job(TIDY, at))
 
-    def _job(self, kind: str, at: datetime) -> Job:
+    async def run_due(self, before_unit: tuple[int, Callable[[], Awaitable[None]]] | None = None) -> int:
+        """Do the jobs that are due once, those of the daily poll and tidying apart; how many there were.
+
+        before_unit: what happens just before the unit of work with that number, from 1.
+        """
+        due = await self.query(
+            "SELECT kind, subject, due_at FROM timer WHERE subject <> 'youtube' AND due_at <= :now"
+            " ORDER BY kind, subject",
+            now=self.units.clock.now(),
+        )
+        units = _Interrupted(self.units, *before_unit) if before_unit else self.units
+        for kind, subject, at in due:
+            job = self._job(kind, at, subject, units)
+            await timers(self.settings, lambda _: self.platform()).jobs[kind](job)
+        return len(due)
+
+    def _job(self, kind: str, at: datetime, subject: str = "youtube", units: Any = None) -> Job:
         async def barrier(*topics: Any) -> None:
             return None
 
-        return Job(self.units, Timer(kind, "youtube", at, {}, 0), barrier)
+        return Job(units or self.units, Timer(kind, subject, at, {}, 0), barrier)
 
     async def query(self, sql: str, **parameters: Any) -> list[tuple[Any, ...]]:
         async with self.units.begin(read_only=True) as work:

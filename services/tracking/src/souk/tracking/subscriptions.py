@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
-from sqlalchemy import select
-
 from souk.chassis.intake import Intake
 from souk.chassis.work import Work
 from souk.contracts.topics.campaigns import CAMPAIGNS, Campaign
@@ -13,10 +11,9 @@ from souk.contracts.topics.earnings import EARNINGS, Earning
 from souk.contracts.topics.influencers import INFLUENCERS, Influencer
 from souk.contracts.topics.participations import PARTICIPATIONS, Participation
 from souk.contracts.topics.users import USERS, User
-from souk.tracking.handlers import clicks, conversions, erasure, links, posts
+from souk.tracking.handlers import clicks, conversions, erasure, following, links, posts
 from souk.tracking.settings import TrackingSettings
 from souk.tracking.store import copies
-from souk.tracking.store.tables import conversion, participation
 
 
 def intake(settings: TrackingSettings) -> Intake:
@@ -25,6 +22,7 @@ def intake(settings: TrackingSettings) -> Intake:
     keeping = clicks.Keeping(
         window=timedelta(hours=settings.click_window_hours), kept=timedelta(days=settings.clicks_kept_days)
     )
+    steps = following.steps(settings)
 
     @reading.reads(USERS)
     async def users_changed(work: Work, states: Sequence[User]) -> None:
@@ -36,23 +34,21 @@ def intake(settings: TrackingSettings) -> Intake:
 
     @reading.reads(CAMPAIGNS)
     async def campaigns_changed(work: Work, states: Sequence[Campaign]) -> None:
-        await copies.hold_campaigns(work, {state.id for state in states})
-        newer = await copies.copy_campaigns(work, states)
-        if newer:
-            await posts.follow_periods(work, newer)
-            await links.follow(work, newer, None, settings.public_url)
-            await clicks.follow_periods(work, newer, None, keeping.window)
-            await conversions.decide_again(work, conversion.c.campaign_id.in_(newer))
+        changed = await copies.copy_campaigns(work, states)
+        if changed:
+            await following.follow(work, changed, steps)
 
     @reading.reads(PARTICIPATIONS)
     async def participations_changed(work: Work, states: Sequence[Participation]) -> None:
         await copies.hold_campaigns(work, {state.campaign_id for state in states})
         newer = await copies.copy_participations(work, states)
         if newer:
-            rows = await work.fetch_all(select(participation).where(participation.c.id.in_(newer)))
+            rows = await copies.participations(work, newer)
             campaigns = {row.campaign_id for row in rows}
-            await links.follow(work, campaigns, newer, settings.public_url)
-            await clicks.follow_periods(work, campaigns, newer, keeping.window)
+            await links.follow(work, campaigns, None, newer, public_url=settings.public_url)
+            left = await clicks.follow_periods(work, campaigns, None, newer, window=keeping.window)
+            if left is not None:
+                following.follow_later(work, campaigns)
             await conversions.follow_participations(work, rows)
 
     @reading.reads(CLICKS)

@@ -10,7 +10,7 @@ from souk.chassis.tables import timer as timer_table
 from souk.chassis.timers import Job, Timers
 from souk.chassis.work import Units
 from souk.tracking.adapters.platform import Platform
-from souk.tracking.handlers import polls
+from souk.tracking.handlers import following, polls
 from souk.tracking.settings import TrackingSettings
 from souk.tracking.store import clicks, conversions
 
@@ -32,6 +32,10 @@ def timers(
             await polls.poll(job, platform, PLATFORM)
         async with job.units.begin() as work:
             await job.done(work, again_at=polls.next_poll(job.timer.due_at, settings.poll))
+
+    @kinds.job(following.KIND)
+    async def follow_campaign(job: Job) -> None:
+        await following.follow_whole(job, following.steps(settings))
 
     @kinds.job(TIDY)
     async def tidy(job: Job) -> None:

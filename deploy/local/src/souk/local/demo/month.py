@@ -195,9 +195,11 @@ async def _codes(suite: Suite, campaign: str) -> Sequence[str]:
 
 
 async def _approve_posts(suite: Suite, campaign: str) -> None:
-    await suite.staff.post(
-        "/v1/posts/approve", {"campaign_id": campaign, "statuses": ["effective", "warning"]}
-    )
+    """All posts that are undecided; the API approves some at a time and says how many are left."""
+    asked = {"campaign_id": campaign, "statuses": ["effective", "warning"]}
+    for turn in count(1):
+        if not (await suite.staff.post("/v1/posts/approve", asked, turn=turn))["left"]:
+            return
 
 
 async def _pay(suite: Suite) -> None:

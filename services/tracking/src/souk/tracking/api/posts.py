@@ -6,7 +6,7 @@ from uuid import UUID
 
 from fastapi import Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from sqlalchemy import Row, select
+from sqlalchemy import Row, func, select
 
 from souk.chassis.auth import Principal, allowed
 from souk.chassis.etag import set_etag
@@ -81,7 +81,7 @@ class ApprovePosts(BaseModel):
 
     campaign_id: UUID | None = None
     statuses: Annotated[list[PostStatus], Field(min_length=1, max_length=2)] = ["effective", "warning"]
-    post_ids: Annotated[list[UUID], Field(min_length=1, max_length=500)] | None = None
+    post_ids: Annotated[list[UUID], Field(min_length=1, max_length=handlers.MOST_POSTS)] | None = None
 
     @model_validator(mode="after")
     def _names_posts(self) -> Self:
@@ -94,6 +94,7 @@ class ApprovePosts(BaseModel):
 
 class ApprovedOut(BaseModel):
     approved: int
+    left: int
 
 
 @routes.get("")
@@ -141,7 +142,7 @@ async def list_snapshots(post_id: UUID, work: WorkDep, who: Viewer, cursor: Curs
 
 @routes.post("/approve")
 async def approve_posts(body: ApprovePosts, work: WorkDep, who: Manager) -> ApprovedOut:
-    """Posts in other states stay as they are; approved ones are approved once."""
+    """At most 500 a request. Posts in other states stay as they are; approved ones are approved once."""
     conditions = [post.c.status.in_(body.statuses), reaches(who, post)]
     if body.post_ids is not None:
         conditions.append(post.c.id.in_(body.post_ids))
@@ -150,7 +151,9 @@ async def approve_posts(body: ApprovePosts, work: WorkDep, who: Manager) -> Appr
         if await work.scalar(owned) is None:
             raise Refused(Reason.UNKNOWN_CAMPAIGN)
         conditions.append(post.c.campaign_id == body.campaign_id)
-    return ApprovedOut(approved=len(await handlers.approve(work, *conditions)))
+    approved = await handlers.approve(work, *conditions)
+    left = await work.scalar(select(func.count()).where(*conditions))
+    return ApprovedOut(approved=len(approved), left=int(left))
 
 
 @routes.post("/{post_id}/approve")

@@ -7,13 +7,14 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, and_, or_, select, update
+from sqlalchemy import Row, and_, or_, select, tuple_, update
 
 from souk.chassis.work import Work
 from souk.contracts.topics.clicks import Click
 from souk.tracking.domain.clicks import Hit, Judged, Period, Verdict, decide, difference
 from souk.tracking.store import clicks as store
 from souk.tracking.store import copies, links
+from souk.tracking.store.sets import among
 from souk.tracking.store.tables import campaign, click, link, participation
 
 _PAIRS_AT_ONCE = 2000
@@ -47,7 +48,7 @@ async def take_in(work: Work, states: Sequence[Click], keeping: Keeping) -> set[
         for state in recent.values()
     }
     await links.expect(work, [placeholders[name] for name in sorted(placeholders)])
-    await links.lock(work, link.c.id.in_(placeholders))
+    await links.lock(work, among(link.c.id, placeholders))
     new = await store.insert_new(work, [_row(state) for _, state in sorted(recent.items())])
     await _judge_new(work, [state for name, state in sorted(recent.items()) if name in new], keeping)
     return new
@@ -126,19 +127,18 @@ async def _judge_visitors(
 
 
 async def follow_periods(
-    work: Work, campaigns: Collection[UUID], participations: Collection[UUID] | None, window: timedelta
-) -> None:
+    work: Work,
+    campaigns: Collection[UUID],
+    after: store.Pair | None,
+    participations: Collection[UUID] | None = None,
+    *,
+    window: timedelta,
+) -> store.Pair | None:
     """Judge anew the clicks whose verdict no longer fits the period of their link, or that had none.
 
-    The campaigns' rows are held. participations: only their links, None for all of the campaigns'.
+    The campaigns' rows are held. participations: only their links, None for all of the campaigns'. Those
+    of 2,000 visitors at once: the one to go on after.
     """
-    some: ColumnElement[bool] = link.c.campaign_id.in_(campaigns)
-    if participations is not None:
-        some = and_(some, link.c.participation_id.in_(participations))
-    locked = await links.lock(work, some)
-    periods = await _periods(work, {row.id for row in locked})
-    if not periods:
-        return
     inside = and_(
         campaign.c.starts_at.is_not(None),
         campaign.c.ends_at.is_not(None),
@@ -146,12 +146,14 @@ async def follow_periods(
         click.c.clicked_at < campaign.c.ends_at,
         or_(participation.c.withdrawn_at.is_(None), click.c.clicked_at < participation.c.withdrawn_at),
     )
-    unfit = await work.fetch_all(
+    query = (
         select(click.c.link_id, click.c.visitor)
         .join_from(click, campaign, campaign.c.id == click.c.campaign_id)
         .join(participation, participation.c.id == click.c.participation_id)
+        .join(link, link.c.id == click.c.link_id)
         .where(
-            click.c.link_id.in_(periods),
+            among(click.c.campaign_id, campaigns),
+            link.c.slug.is_not(None),
             or_(
                 click.c.verdict.is_(None),
                 and_(click.c.verdict == "outside_period", inside),
@@ -159,20 +161,32 @@ async def follow_periods(
             ),
         )
         .distinct()
+        .order_by(click.c.link_id, click.c.visitor)
+        .limit(_PAIRS_AT_ONCE)
     )
+    if participations is not None:
+        query = query.where(among(click.c.participation_id, participations))
+    if after is not None:
+        query = query.where(tuple_(click.c.link_id, click.c.visitor) > after)
+    unfit: list[store.Pair] = [(row.link_id, row.visitor) for row in await work.fetch_all(query)]
+    if not unfit:
+        return None
+    named = {name for name, _ in unfit}
+    await links.lock(work, among(link.c.id, named))
     deltas: dict[UUID, dict[str, int]] = {}
-    await _judge_visitors(work, {(row.link_id, row.visitor) for row in unfit}, periods, window, deltas)
+    await _judge_visitors(work, unfit, await _periods(work, named), window, deltas)
     await _publish(work, deltas, {})
+    return unfit[-1] if len(unfit) == _PAIRS_AT_ONCE else None
 
 
 async def reverse(work: Work, rows: Sequence[Row[Any]], *, taken_back: bool) -> int:
     """Take billable clicks back, or give them back; how many changed. Their duplicates stay duplicates."""
     await copies.share_campaigns(work, {row.campaign_id for row in rows})
-    await links.lock(work, link.c.id.in_({row.link_id for row in rows}))
+    await links.lock(work, among(link.c.id, {row.link_id for row in rows}))
     changed = await work.fetch_all(
         update(click)
         .where(
-            click.c.id.in_({row.id for row in rows}),
+            among(click.c.id, {row.id for row in rows}),
             click.c.reversed != taken_back,
             click.c.verdict == "billable",
         )
@@ -195,7 +209,7 @@ async def _periods(work: Work, ids: Collection[UUID]) -> dict[UUID, Period]:
         select(link.c.id, campaign.c.starts_at, campaign.c.ends_at, participation.c.withdrawn_at)
         .join_from(link, campaign, campaign.c.id == link.c.campaign_id)
         .join(participation, participation.c.id == link.c.participation_id)
-        .where(link.c.id.in_(ids), link.c.slug.is_not(None))
+        .where(among(link.c.id, ids), link.c.slug.is_not(None))
     )
     return {row.id: Period(row.starts_at, row.ends_at, row.withdrawn_at) for row in rows}
 

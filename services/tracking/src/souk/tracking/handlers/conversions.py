@@ -21,7 +21,10 @@ from souk.tracking.domain.conversions import (
 )
 from souk.tracking.store import conversions as store
 from souk.tracking.store import copies
+from souk.tracking.store.sets import among
 from souk.tracking.store.tables import conversion
+
+_FOLLOWED_AT_ONCE = 1000
 
 Outcome = Literal["recorded", "unchanged", "ignored", "waiting"]
 
@@ -130,6 +133,20 @@ async def decide_again(work: Work, *conditions: Any) -> None:
             changed.append({"id": row.id, **values})
     for saved in await store.save(work, changed):
         work.publish("conversion.changed", store.conversion_state(saved))
+
+
+async def follow_terms(
+    work: Work, campaigns: Collection[UUID], after: store.Place | None
+) -> store.Place | None:
+    """Judge anew what is credited in campaigns with changed terms; the campaigns' rows are held.
+
+    1,000 at once, in the order that money follows: the one to go on after.
+    """
+    part = await store.credited(work, campaigns, after, _FOLLOWED_AT_ONCE)
+    if not part:
+        return None
+    await decide_again(work, among(conversion.c.id, [name for *_, name in part]))
+    return part[-1] if len(part) == _FOLLOWED_AT_ONCE else None
 
 
 async def follow_participations(work: Work, rows: Collection[Row[Any]]) -> None:

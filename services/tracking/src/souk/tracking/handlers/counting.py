@@ -10,6 +10,7 @@ from sqlalchemy import Row, case, literal, null, select, update
 from souk.chassis.work import Work
 from souk.tracking.domain.posts import Standing, counting
 from souk.tracking.store import posts as store
+from souk.tracking.store.sets import among
 from souk.tracking.store.tables import campaign, post
 
 
@@ -20,13 +21,13 @@ async def recount(work: Work, participations: Collection[UUID], bumped: Collecti
     posts that changed, at their next version; the caller publishes all of them.
     """
     rows: list[Row[Any]] = (
-        await store.lock(work, post.c.participation_id.in_(participations)) if participations else []
+        await store.lock(work, among(post.c.participation_id, participations)) if participations else []
     )
     multi = {
         row.id: row.multi_posting
         for row in await work.fetch_all(
             select(campaign.c.id, campaign.c.multi_posting).where(
-                campaign.c.id.in_({row.campaign_id for row in rows})
+                among(campaign.c.id, {row.campaign_id for row in rows})
             )
         )
     }
@@ -41,10 +42,10 @@ async def recount(work: Work, participations: Collection[UUID], bumped: Collecti
         counted = counting(standings, multi_posting=multi[posts[0].campaign_id])
         flipped |= {row.id for row in posts if row.counts != (row.id in counted)}
     if flipped:
-        already = post.c.id.in_(bumped)
+        already = among(post.c.id, bumped)
         await work.execute(
             update(post)
-            .where(post.c.id.in_(flipped))
+            .where(among(post.c.id, flipped))
             .values(
                 counts=~post.c.counts,
                 counts_since=case((post.c.counts, null()), else_=work.now),

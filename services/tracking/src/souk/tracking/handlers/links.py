@@ -4,28 +4,33 @@ from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, and_, select
+from sqlalchemy import Row, select
 
 from souk.chassis.work import Work
 from souk.contracts.ids import LinkId, ParticipationId, link_id
 from souk.tracking.domain.links import can_lead_to, slug_of
 from souk.tracking.store import links as store
+from souk.tracking.store.sets import among
 from souk.tracking.store.tables import campaign, link, participation
+
+_FOLLOWED_AT_ONCE = 1000
 
 
 async def follow(
-    work: Work, campaigns: Collection[UUID], participations: Collection[UUID] | None, public_url: str
-) -> None:
-    """Make and adjust the links of these campaigns, whose rows are held.
+    work: Work,
+    campaigns: Collection[UUID],
+    after: UUID | None,
+    participations: Collection[UUID] | None = None,
+    *,
+    public_url: str,
+) -> UUID | None:
+    """Make and adjust links of these campaigns, whose rows are held; the participation to go on after.
 
-    participations: only their links, None for all of the campaigns'.
+    participations: only their links, all of them; None for the next 1,000 of the campaigns.
     A link whose campaign has no URL that can be led to waits for one. After a withdrawal it leads on, but
     is not active any more.
     """
-    some: ColumnElement[bool] = campaign.c.id.in_(campaigns)
-    if participations is not None:
-        some = and_(some, participation.c.id.in_(participations))
-    rows = await work.fetch_all(
+    query = (
         select(
             participation.c.id,
             participation.c.influencer_id,
@@ -35,12 +40,19 @@ async def follow(
         )
         .join_from(participation, campaign, campaign.c.id == participation.c.campaign_id)
         .where(
-            some,
+            among(campaign.c.id, campaigns),
             campaign.c.type == "url",
             participation.c.state.in_(("joined", "withdrawn")),
         )
         .order_by(participation.c.id)
     )
+    if participations is None:
+        query = query.limit(_FOLLOWED_AT_ONCE)
+    else:
+        query = query.where(among(participation.c.id, participations))
+    if after is not None:
+        query = query.where(participation.c.id > after)
+    rows = await work.fetch_all(query)
     wanted = {link_id(ParticipationId(row.id)): row for row in rows if can_lead_to(row.landing_url)}
     await store.expect(
         work,
@@ -56,7 +68,7 @@ async def follow(
             if row.state == "joined"
         ],
     )
-    locked = await store.lock(work, link.c.id.in_(wanted))
+    locked = await store.lock(work, among(link.c.id, wanted))
     slugs = await _new_slugs(work, [LinkId(row.id) for row in locked if row.slug is None])
     made: list[dict[str, Any]] = []
     changed: list[dict[str, Any]] = []
@@ -68,6 +80,8 @@ async def follow(
         await store.save(work, several)
         for row in await store.read(work, {values["id"] for values in several}):
             work.publish(event, store.link_state(row))
+    is_last = participations is not None or len(rows) < _FOLLOWED_AT_ONCE
+    return None if is_last else rows[-1].id
 
 
 def _values(row: Row[Any], takes_part: Row[Any], slug: str | None, public_url: str) -> dict[str, Any] | None:

@@ -15,14 +15,21 @@ from souk.tracking.domain import posts as rules
 from souk.tracking.handlers.counting import recount
 from souk.tracking.store import copies
 from souk.tracking.store import posts as store
+from souk.tracking.store.sets import among
 from souk.tracking.store.tables import post
 
 MOST_POSTS = 500
+_FOLLOWED_AT_ONCE = 1000
 
 
 async def approve(work: Work, *conditions: ColumnElement[bool]) -> list[Row[Any]]:
-    """Approve the effective and warned posts that meet the conditions; their counted metrics are fixed."""
-    rows = await store.lock(work, post.c.status.in_(rules.FOLLOWED), *conditions)
+    """Approve effective and warned posts that meet the conditions; their counted metrics are fixed.
+
+    At most 500, the first in the order that money follows.
+    """
+    undecided = (post.c.status.in_(rules.FOLLOWED), *conditions)
+    first = [each.id for each in await store.places(work, None, MOST_POSTS, *undecided)]
+    rows = await store.lock(work, among(post.c.id, first), *undecided)
     await _save_and_publish(
         work, "post.approved", [{"id": row.id, "status": "approved", "approved_at": work.now} for row in rows]
     )
@@ -86,7 +93,9 @@ async def hear_billing(work: Work, earnings: Sequence[Earning]) -> None:
         for answer in earning.reinstated
     }
     await copies.hold_campaigns(work, {earning.campaign_id for earning in earnings if earning.reinstated})
-    posts = await store.lock(work, post.c.id.in_({name for name, _ in answers}), post.c.status == "pending")
+    posts = await store.lock(
+        work, among(post.c.id, {name for name, _ in answers}), post.c.status == "pending"
+    )
     asked = [row for row in posts if (row.id, row.version) in answers]
     granted = [row for row in asked if answers[row.id, row.version]]
     refused = [row for row in asked if not answers[row.id, row.version]]
@@ -122,15 +131,23 @@ async def solve(work: Work, row: Row[Any], kind: WarningKind) -> None:
         await _save_and_publish(work, "post.solved", [values])
 
 
-async def follow_periods(work: Work, campaigns: Collection[UUID]) -> None:
-    """Judge the posts of changed campaigns anew by their periods; the campaigns' rows are held.
+async def follow_periods(
+    work: Work, campaigns: Collection[UUID], after: store.Place | None
+) -> store.Place | None:
+    """Judge posts of changed campaigns anew by their periods; the campaigns' rows are held.
 
     Approved posts stay. One that fell outside is ineffective for that reason, and one that only this
-    reason had made so asks to be effective again when the period takes it back.
+    reason had made so asks to be effective again when the period takes it back. 1,000 at once, in the
+    order that money follows: the one to go on after.
     """
-    rows = await store.lock(work, post.c.campaign_id.in_(campaigns), post.c.status != "approved")
-    if not rows:
-        return
+    undecided = (among(post.c.campaign_id, campaigns), post.c.status != "approved")
+    part = await store.places(work, after, _FOLLOWED_AT_ONCE, *undecided)
+    if not part:
+        return None
+    # With their siblings and in one go: whoever locks several posts takes them by their ids.
+    locked = await store.lock(work, among(post.c.participation_id, {each.participation_id for each in part}))
+    named = {each.id for each in part}
+    rows = [row for row in locked if row.id in named and row.status != "approved"]
     terms = await copies.share_campaigns(work, campaigns)
     fallen, back = [], []
     for row in rows:
@@ -149,6 +166,7 @@ async def follow_periods(work: Work, campaigns: Collection[UUID]) -> None:
     await _change_standing(
         work, "post.reinstating", [_pending(row) for row in back], {row.participation_id for row in back}
     )
+    return part[-1] if len(part) == _FOLLOWED_AT_ONCE else None
 
 
 async def _lock_with_siblings(work: Work, row: Row[Any]) -> Row[Any]:

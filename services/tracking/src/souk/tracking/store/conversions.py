@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, bindparam, delete, func, or_, select, text, update
+from sqlalchemy import Row, bindparam, delete, func, or_, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
 from souk.chassis.work import Work
@@ -14,6 +14,7 @@ from souk.contracts.money import Micros
 from souk.contracts.reasons import Reason
 from souk.contracts.topics.conversions import Conversion, OrderLine
 from souk.tracking.domain.conversions import Candidate, Credit, Line, Order, Refund, RefundedLine, Touch
+from souk.tracking.store.sets import among
 from souk.tracking.store.tables import click, conversion, participation, refund, shop
 
 
@@ -85,6 +86,24 @@ async def lock(work: Work, *conditions: Any) -> list[Row[Any]]:
     )
 
 
+Place = tuple[datetime, str, UUID]
+"""Of a conversion in the order that money follows: order time, order id, its id."""
+
+
+async def credited(work: Work, campaigns: Collection[UUID], after: Place | None, limit: int) -> list[Place]:
+    """The next conversions of these campaigns that are credited to somebody, without a lock."""
+    order = (conversion.c.ordered_at, conversion.c.order_id, conversion.c.id)
+    query = (
+        select(*order)
+        .where(among(conversion.c.campaign_id, campaigns), conversion.c.attribution.is_not(None))
+        .order_by(*order)
+        .limit(limit)
+    )
+    if after is not None:
+        query = query.where(tuple_(*order) > after)
+    return [(row.ordered_at, row.order_id, row.id) for row in await work.fetch_all(query)]
+
+
 async def note_update(work: Work, conversion_id: UUID, updated_at: datetime) -> None:
     """The order was told again as it stands: no new version."""
     await work.execute(
@@ -107,7 +126,9 @@ async def save(work: Work, rows: Sequence[Mapping[str, Any]]) -> list[Row[Any]]:
         [{"b_id": row["id"], **{name: row[name] for name in columns}} for row in rows],
     )
     ids = [row["id"] for row in rows]
-    saved = {row.id: row for row in await work.fetch_all(select(conversion).where(conversion.c.id.in_(ids)))}
+    saved = {
+        row.id: row for row in await work.fetch_all(select(conversion).where(among(conversion.c.id, ids)))
+    }
     return [saved[name] for name in ids]
 
 
@@ -151,8 +172,8 @@ async def candidates_by_code(
         rows = await work.fetch_all(
             select(participation)
             .where(
-                participation.c.campaign_id.in_({name for name, _ in codes}),
-                participation.c.code.in_({code for _, code in codes}),
+                among(participation.c.campaign_id, {name for name, _ in codes}),
+                among(participation.c.code, {code for _, code in codes}),
             )
             .order_by(participation.c.id)
         )
@@ -164,7 +185,7 @@ async def candidates_by_code(
 async def touches_of(work: Work, clicks: Collection[UUID]) -> dict[UUID, Touch]:
     if not clicks:
         return {}
-    rows = await work.fetch_all(select(click).where(click.c.id.in_(clicks)))
+    rows = await work.fetch_all(select(click).where(among(click.c.id, clicks)))
     return {
         row.id: Touch(
             row.id, CampaignId(row.campaign_id), ParticipationId(row.participation_id), row.clicked_at
@@ -176,7 +197,7 @@ async def touches_of(work: Work, clicks: Collection[UUID]) -> dict[UUID, Touch]:
 async def candidates_by_id(work: Work, ids: Collection[UUID]) -> dict[ParticipationId, Candidate]:
     if not ids:
         return {}
-    rows = await work.fetch_all(select(participation).where(participation.c.id.in_(ids)))
+    rows = await work.fetch_all(select(participation).where(among(participation.c.id, ids)))
     return {ParticipationId(row.id): _candidate(row) for row in rows}
 
 
@@ -186,9 +207,9 @@ def touched_by(
     """Conditions of the conversions that new facts about these participations may credit otherwise."""
     return [
         conversion.c.version > 0,
-        conversion.c.campaign_id.in_(campaigns),
+        among(conversion.c.campaign_id, campaigns),
         or_(
-            conversion.c.participation_id.in_(participations),
+            among(conversion.c.participation_id, participations),
             conversion.c.attribution.is_(None),
             conversion.c.codes.overlap(list(codes)) if codes else text("false"),
         ),
@@ -216,8 +237,8 @@ async def remove_waiting(work: Work, before: Any, limit: int) -> int:
     )
     ids = [row.id for row in await work.fetch_all(old)]
     if ids:
-        await work.execute(delete(refund).where(refund.c.conversion_id.in_(ids)))
-        await work.execute(delete(conversion).where(conversion.c.id.in_(ids)))
+        await work.execute(delete(refund).where(among(refund.c.conversion_id, ids)))
+        await work.execute(delete(conversion).where(among(conversion.c.id, ids)))
     return len(ids)
 
 

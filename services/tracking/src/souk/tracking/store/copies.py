@@ -5,6 +5,7 @@ whoever waits for a fact and whoever brings it never miss each other.
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, get_args
 from uuid import UUID
 
@@ -18,6 +19,7 @@ from souk.contracts.topics.campaigns import Campaign
 from souk.contracts.topics.influencers import Influencer
 from souk.contracts.topics.participations import Participation
 from souk.contracts.topics.users import User
+from souk.tracking.store.sets import among
 from souk.tracking.store.tables import campaign, influencer, member, participation
 
 
@@ -55,8 +57,13 @@ async def copy_influencers(work: Work, states: Sequence[Influencer]) -> set[UUID
     return await upsert_newer(work, influencer, rows)
 
 
+_terms = attrgetter("type", "multi_posting", "starts_at", "ends_at", "landing_url", "currency", "window_days")
+"""What the posts, links, clicks and conversions that are there already depend on."""
+
+
 async def copy_campaigns(work: Work, states: Sequence[Campaign]) -> set[UUID]:
-    """The ids of those that were newer; their rows must be held."""
+    """Hold their rows and write what is newer; the ids of those that have other terms now."""
+    before = await hold_campaigns(work, {state.id for state in states})
     rows = [
         {
             "id": s.id,
@@ -76,7 +83,8 @@ async def copy_campaigns(work: Work, states: Sequence[Campaign]) -> set[UUID]:
         }
         for s in states
     ]
-    return await upsert_newer(work, campaign, rows)
+    newer = await hold_campaigns(work, await upsert_newer(work, campaign, rows))
+    return {name for name, row in newer.items() if _terms(row) != _terms(before[name])}
 
 
 async def copy_participations(work: Work, states: Sequence[Participation]) -> set[UUID]:
@@ -105,15 +113,25 @@ async def hold_campaigns(work: Work, ids: Collection[UUID]) -> dict[UUID, Row[An
         insert(campaign).values([{"id": each, "version": 0} for each in sorted(ids)]).on_conflict_do_nothing()
     )
     rows = await work.fetch_all(
-        select(campaign).where(campaign.c.id.in_(ids)).order_by(campaign.c.id).with_for_update()
+        select(campaign).where(among(campaign.c.id, ids)).order_by(campaign.c.id).with_for_update()
     )
     return {row.id: row for row in rows}
+
+
+async def version_of(work: Work, name: UUID) -> int | None:
+    """Of a campaign's copy, without a lock."""
+    version: int | None = await work.scalar(select(campaign.c.version).where(campaign.c.id == name))
+    return version
+
+
+async def participations(work: Work, ids: Collection[UUID]) -> Sequence[Row[Any]]:
+    return await work.fetch_all(select(participation).where(among(participation.c.id, ids)))
 
 
 async def share_campaigns(work: Work, ids: Collection[UUID]) -> dict[UUID, Row[Any]]:
     """Keep these campaigns as they are until the unit ends."""
     rows = await work.fetch_all(
-        select(campaign).where(campaign.c.id.in_(ids)).order_by(campaign.c.id).with_for_update(read=True)
+        select(campaign).where(among(campaign.c.id, ids)).order_by(campaign.c.id).with_for_update(read=True)
     )
     return {row.id: row for row in rows}
 
@@ -121,7 +139,7 @@ async def share_campaigns(work: Work, ids: Collection[UUID]) -> dict[UUID, Row[A
 async def lock_participations(work: Work, ids: Collection[UUID]) -> dict[UUID, Row[Any]]:
     rows = await work.fetch_all(
         select(participation)
-        .where(participation.c.id.in_(ids))
+        .where(among(participation.c.id, ids))
         .order_by(participation.c.id)
         .with_for_update(key_share=True)
     )

@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from souk.chassis.work import Work
 from souk.contracts.topics.links import Link
+from souk.tracking.store.sets import among
 from souk.tracking.store.tables import link
 
 COUNTS = ("billable", "bot", "duplicate", "outside_period", "reversed")
@@ -47,7 +48,7 @@ async def lock(work: Work, *conditions: Any) -> list[Row[Any]]:
 
 
 async def slugs_taken(work: Work, slugs: Collection[str]) -> set[str]:
-    return {row.slug for row in await work.fetch_all(select(link.c.slug).where(link.c.slug.in_(slugs)))}
+    return {row.slug for row in await work.fetch_all(select(link.c.slug).where(among(link.c.slug, slugs)))}
 
 
 async def save(work: Work, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -93,7 +94,7 @@ async def add_counts(
 
 
 async def read(work: Work, ids: Collection[UUID]) -> Sequence[Row[Any]]:
-    return await work.fetch_all(select(link).where(link.c.id.in_(ids)).order_by(link.c.id))
+    return await work.fetch_all(select(link).where(among(link.c.id, ids)).order_by(link.c.id))
 
 
 async def republished(work: Work, after: UUID | None, limit: int) -> list[Link]:

@@ -1,14 +1,16 @@
 """Posts of campaigns and their snapshots."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Row, bindparam, select, tuple_, update
+from sqlalchemy import ColumnElement, Row, bindparam, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
 from souk.chassis.work import Work
 from souk.contracts.topics.posts import Metrics, Post, PostWarning
+from souk.tracking.store.sets import among
 from souk.tracking.store.tables import post, post_snapshot
 
 
@@ -69,6 +71,29 @@ def post_state(row: Any) -> Post:
     )
 
 
+class Place(NamedTuple):
+    """Where a post stands in the order that money follows, and whose it is."""
+
+    published_at: datetime
+    external_id: str
+    id: UUID
+    participation_id: UUID
+
+
+async def places(
+    work: Work, after: Place | None, limit: int, *conditions: ColumnElement[bool]
+) -> list[Place]:
+    """The next posts that meet the conditions, without a lock."""
+    order = (post.c.published_at, post.c.external_id, post.c.id)
+    query = select(*order, post.c.participation_id).where(*conditions).order_by(*order).limit(limit)
+    if after is not None:
+        query = query.where(tuple_(*order) > after[:3])
+    return [
+        Place(row.published_at, row.external_id, row.id, row.participation_id)
+        for row in await work.fetch_all(query)
+    ]
+
+
 async def lock(work: Work, *conditions: Any) -> list[Row[Any]]:
     """Lock the posts that meet the conditions, by id; returned in the order that money follows."""
     rows = await work.fetch_all(select(post).where(*conditions).order_by(post.c.id).with_for_update())
@@ -105,7 +130,7 @@ async def read(work: Work, ids: Collection[UUID]) -> list[Row[Any]]:
     return list(
         await work.fetch_all(
             select(post)
-            .where(post.c.id.in_(ids))
+            .where(among(post.c.id, ids))
             .order_by(post.c.published_at, post.c.external_id, post.c.id)
         )
     )
