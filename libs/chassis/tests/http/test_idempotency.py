@@ -3,9 +3,13 @@
 import asyncio
 from uuid import UUID
 
+import httpx
+from fastapi import Response
 from sqlalchemy import func, select, text
 
 from souk.chassis import idempotency
+from souk.chassis.http import Routes, WorkDep, application
+from souk.chassis.server import served
 from souk.chassis.tables import idempotency_key
 
 KEYS = select(func.count()).select_from(idempotency_key)
@@ -55,6 +59,26 @@ async def test_refusal_is_not_stored_so_a_retry_may_succeed(api):
     accepted = await api.post({"name": "a"}, "k1")
 
     assert [a.status_code for a in (refused, crashed, invalid, accepted)] == [409, 500, 422, 201]
+
+
+async def test_what_is_answered_is_stored_with_its_effect_whatever_its_status(units):
+    routes = Routes(prefix="/v1/things", tags=["things"], public=True)
+
+    @routes.post("")
+    async def make(work: WorkDep) -> Response:
+        name = str(work.new_id())
+        await work.execute(text("INSERT INTO thing VALUES (gen_random_uuid(), :name, 1, 1)"), {"name": name})
+        return Response(name, 409)
+
+    app = application("things", routers=[routes], units=units, verifier=None)
+    async with served(app) as url, httpx.AsyncClient() as client:
+        first, again = [
+            await client.post(f"{url}/v1/things", headers={"Idempotency-Key": "k1"}) for _ in range(2)
+        ]
+
+    assert (again.status_code, again.content) == (409, first.content)
+    async with units.begin(read_only=True) as work:
+        assert await work.scalar(text("SELECT count(*) FROM thing")) == 1
 
 
 async def test_keys_of_two_people_do_not_meet(api):

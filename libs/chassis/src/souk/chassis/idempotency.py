@@ -55,8 +55,9 @@ def key_of(request: Request) -> str | None:
 async def once(
     work: Work, request: Request, principal: str, key: str, answer: Callable[[], Awaitable[Response]]
 ) -> Response:
-    """The stored response of this key, or `answer()`, stored with the effect when it is a success.
+    """The stored response of this key, or `answer()`, stored whatever its status: it commits with its effect.
 
+    A refusal is raised, so it has no effect and stores nothing.
     Keys are scoped by principal and by method and path. Raises Refused(idempotency_key_reused) when the
     key came with another request.
     """
