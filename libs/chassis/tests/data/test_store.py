@@ -165,5 +165,4 @@ def test_a_services_own_variable_goes_before_the_suites(monkeypatch: pytest.Monk
     assert settings.kafka_access().user == "tracking"
     assert settings.database.get_secret_value() == "postgresql://u:p@h/d"
     assert settings.spool == Path("/var/spool")
-    assert settings.group == "souk.tracking"
     assert "p@h" not in repr(settings)

@@ -14,10 +14,11 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from sqlalchemy import text
 
 from souk.chassis import metrics, telemetry
-from souk.chassis.http import Routes, application, work_of
+from souk.chassis.http import Routes, application
 from souk.chassis.logs import JsonFormatter, redact
 from souk.chassis.metrics_document import document
 from souk.chassis.server import served
+from souk.chassis.unit import work_of
 
 FROM_GATEWAY = "00-11111111111111111111111111111111-2222222222222222-01"
 DOCS = Path(__file__).parents[4] / "docs"

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import ClassVar
 from fastapi import Response
 from sqlalchemy import text
+from souk.chassis.commands import commands
 from souk.chassis.http import Routes, WorkDep
-from souk.chassis.process import Parts, Service, cli
+from souk.chassis.process import Parts, Service
 from souk.chassis.settings import ServiceSettings
 
 class Settings(ServiceSettings):
@@ -35,7 +36,7 @@ def build(settings):
 
     return Parts(routers=[routes])
 
-cli(Service("billing", Settings, build, Path(__file__).parent / "migrations"))()
+commands(Service("billing", Settings, build, Path(__file__).parent / "migrations"))()
 """
 
 MIGRATION = """

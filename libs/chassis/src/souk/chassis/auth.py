@@ -13,6 +13,7 @@ from fastapi import Depends, Request, params
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from souk.chassis.problems import Refused
+from souk.chassis.unit import work_of
 from souk.chassis.work import Work
 from souk.contracts.ids import InfluencerId, OrganisationId, UserId
 from souk.contracts.permissions import DEFAULTS, Area, Level, Role
@@ -91,8 +92,6 @@ async def level_of(request: Request, who: Principal, area: Area) -> Level:
     """The caller's own level in `area` when the service knows one, else the matrix's."""
     permissions_of: PermissionsOf | None = request.app.state.permissions_of
     if permissions_of is not None and who.influencer_id is None:
-        from souk.chassis.http import work_of
-
         own = await permissions_of(await work_of(request), who.user_id)
         if area in own:
             return own[area]

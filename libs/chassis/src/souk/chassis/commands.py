@@ -18,7 +18,10 @@ _EXIT_SECONDS = 10.0
 
 
 def commands(service: Service[Any]) -> typer.Typer:
-    """`api | worker | all | migrate | deadletter list|show|retry|drop | republish | lag`."""
+    """`api | worker | all | migrate | deadletter list|show|retry|drop | republish | lag`.
+
+    The console script `souk-<service>` calls the result.
+    """
     app = typer.Typer(
         name=f"souk-{service.name}",
         help=f"The {service.name} service of souk.",

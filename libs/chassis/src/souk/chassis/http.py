@@ -7,8 +7,6 @@ leaves, so an acknowledged request has its effect; an exception, a refusal inclu
 import json
 import logging
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Annotated, Any, NoReturn, cast
 
@@ -32,6 +30,7 @@ from souk.chassis.problems import (
     unavailable,
 )
 from souk.chassis.requests import Limited, Observed
+from souk.chassis.unit import Unit, work_of
 from souk.chassis.work import Units, Work
 from souk.contracts.reasons import Reason
 
@@ -45,24 +44,6 @@ _PROBLEM_RESPONSE: dict[int | str, dict[str, Any]] = {
         "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
     }
 }
-
-
-@dataclass(slots=True)
-class _Unit:
-    """The request's unit of work: opened by the first who needs it, ended by the route."""
-
-    units: Units
-    read_only: bool
-    stack: AsyncExitStack = field(default_factory=AsyncExitStack)
-    work: Work | None = None
-
-
-async def work_of(request: Request) -> Work:
-    """The unit of work of this request, opened on first use; read-only for GET and HEAD."""
-    unit: _Unit = request.state.unit
-    if unit.work is None:
-        unit.work = await unit.stack.enter_async_context(unit.units.begin(read_only=unit.read_only))
-    return unit.work
 
 
 WorkDep = Annotated[Work, Depends(work_of)]
@@ -81,7 +62,7 @@ class TransactionalRoute(APIRoute):
             _refuse_nul(request)
             if takes_json:
                 await _read_json(request)
-            unit = _Unit(request.app.state.units, read_only)
+            unit = Unit(request.app.state.units, read_only)
             request.state.unit = unit
             async with unit.stack:
                 key = idempotency.key_of(request) if request.method == "POST" else None

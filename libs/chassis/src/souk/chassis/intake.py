@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from souk.chassis.work import Work
+from souk.contracts import acl
 from souk.contracts.state import State
 from souk.contracts.topics import Topic
 
@@ -33,7 +34,7 @@ class Intake:
 
     @property
     def group(self) -> str:
-        return f"souk.{self.service}"
+        return acl.group(self.service)
 
     @property
     def topics(self) -> tuple[Topic[Any], ...]:

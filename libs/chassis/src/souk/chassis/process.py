@@ -11,16 +11,14 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
-from uuid import UUID
 
+from souk.chassis.republish import Republisher
 from souk.chassis.settings import ServiceSettings
-from souk.chassis.work import Units, Work
-from souk.contracts.state import State
+from souk.chassis.work import Units
 from souk.contracts.topic import Topic
 
 if TYPE_CHECKING:
     from fastapi import APIRouter
-    from typer import Typer
 
     from souk.chassis.auth import PermissionsOf
     from souk.chassis.clock import Clock
@@ -49,16 +47,13 @@ class Runtime:
 Background = Callable[[Runtime], Coroutine[Any, Any, None]]
 """Runs beside the worker until cancelled at shutdown. Returning or raising ends the process with an error."""
 
-Republisher = Callable[[Work, UUID | None, int], Awaitable[Sequence[State]]]
-"""`(work, after_id, limit)` → the next states by id, their rows locked; empty at the end."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """Everything a service consists of.
 
-    background: by name, run by `worker` and `all`. api_background: by name, run by `api` and `all`
-    (a feed, a cache). closers: awaited in reverse order when the process ends (HTTP clients, pools).
+    background: by name, run by `worker` and `all`. closers: awaited in reverse order when the process ends
+    (HTTP clients, pools).
     """
 
     routers: Sequence["APIRouter"] = ()
@@ -66,7 +61,6 @@ class Parts:
     timers: "Timers | None" = None
     republishers: Mapping[Topic[Any], Republisher] = field(default_factory=dict)
     background: Mapping[str, Background] = field(default_factory=dict)
-    api_background: Mapping[str, Background] = field(default_factory=dict)
     permissions_of: "PermissionsOf | None" = None
     closers: Sequence[Callable[[], Awaitable[None]]] = ()
 
@@ -192,8 +186,6 @@ def _tasks(
             reads = parts.intake if parts.intake is not None else Intake(service.name)
             tasks["timers"] = TimerRunner(parts.timers, units, barrier(reads, units, ends)).run()
         tasks |= {name: task(runtime) for name, task in parts.background.items()}
-    if mode != "worker":
-        tasks |= {name: task(runtime) for name, task in parts.api_background.items()}
     own = parts.routers if mode != "worker" else ()
     app = application(
         service.name,
@@ -233,10 +225,3 @@ async def _tidy(units: Units) -> None:
         except Exception:  # noqa: BLE001  it is tried again
             _log.exception("expired idempotency keys were not removed")
         await asyncio.sleep(_TIDY_EVERY_SECONDS)
-
-
-def cli(service: Service[Any]) -> "Typer":
-    """The command line of a service; the console script `souk-<service>` calls the result."""
-    from souk.chassis.commands import commands
-
-    return commands(service)

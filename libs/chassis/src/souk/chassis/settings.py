@@ -102,11 +102,6 @@ class ServiceSettings(BaseSettings):
         own = EnvSettingsSource(settings_cls, env_prefix=f"SOUK_{cls.service.upper()}_")
         return (init_settings, own, env_settings)
 
-    @property
-    def group(self) -> str:
-        """The consumer group of the service's one intake."""
-        return f"souk.{self.service}"
-
     def kafka_access(self) -> KafkaAccess:
         return KafkaAccess(
             servers=tuple(self.kafka.split(",")),

@@ -6,7 +6,8 @@ from souk.campaign.api.users import routes as user_routes
 from souk.campaign.settings import CampaignSettings
 from souk.campaign.store import campaigns, organisations, users
 from souk.campaign.subscriptions import intake
-from souk.chassis.process import Parts, Service, cli
+from souk.chassis.commands import commands
+from souk.chassis.process import Parts, Service
 from souk.contracts.topics.campaigns import CAMPAIGNS
 from souk.contracts.topics.organisations import ORGANISATIONS
 from souk.contracts.topics.terms import TERMS
@@ -28,4 +29,4 @@ def build(settings: CampaignSettings) -> Parts:
 
 
 SERVICE = Service("campaign", CampaignSettings, build)
-main = cli(SERVICE)
+main = commands(SERVICE)

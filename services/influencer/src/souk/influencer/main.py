@@ -1,6 +1,7 @@
 """The composition root of the influencer service."""
 
-from souk.chassis.process import Parts, Service, cli
+from souk.chassis.commands import commands
+from souk.chassis.process import Parts, Service
 from souk.contracts.topics.announcements import ANNOUNCEMENTS
 from souk.contracts.topics.contacts import CONTACTS
 from souk.contracts.topics.influencers import INFLUENCERS
@@ -40,4 +41,4 @@ def build(_: InfluencerSettings) -> Parts:
 
 
 SERVICE = Service("influencer", InfluencerSettings, build)
-main = cli(SERVICE)
+main = commands(SERVICE)

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from email.utils import parseaddr
 from uuid import UUID
 
-from souk.chassis.process import Parts, Service, cli
+from souk.chassis.commands import commands
+from souk.chassis.process import Parts, Service
 from souk.chassis.work import Work
 from souk.contracts.state import State
 from souk.contracts.topics.deliveries import DELIVERIES, Channel
@@ -59,4 +60,4 @@ async def published_deliveries(work: Work, after: UUID | None, limit: int) -> Se
 
 SERVICE = Service("notify", NotifySettings, build)
 
-main = cli(SERVICE)
+main = commands(SERVICE)

@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from souk.chassis.process import Parts, Runtime, Service, cli
+from souk.chassis.commands import commands
+from souk.chassis.process import Parts, Runtime, Service
 from souk.chassis.work import Units
 from souk.contracts.topics.accounts import ACCOUNTS
 from souk.contracts.topics.conversions import CONVERSIONS
@@ -65,7 +66,7 @@ def build(settings: TrackingSettings) -> Parts:
 
 
 SERVICE = Service("tracking", TrackingSettings, build)
-main = cli(SERVICE)
+main = commands(SERVICE)
 
 
 @main.command()
