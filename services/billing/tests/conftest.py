@@ -296,14 +296,11 @@ class Billing:
         """domain.md §9.1 and 3: legs sum to zero, and stored balances are those of the postings."""
         sums = select(posting.c.currency, func.sum(posting.c.amount)).group_by(posting.c.currency)
         assert all(amount == 0 for _, amount in await self._rows(sums))
-        rebuilt = select(
-            posting.c.account, posting.c.owner_id, posting.c.currency, func.sum(posting.c.amount)
-        ).group_by(posting.c.account, posting.c.owner_id, posting.c.currency)
-        kept = select(balance.c.account, balance.c.owner_id, balance.c.currency, balance.c.amount)
-        assert {tuple(r) for r in await self._rows(rebuilt) if r[3]} == {
-            tuple(r) for r in await self._rows(kept) if r[3]
-        }
-        of = {(a, o): int(amount) for a, o, _, amount in await self._rows(kept)}
+        key = (posting.c.account, posting.c.owner_id, posting.c.currency)
+        rebuilt = select(*key, func.sum(posting.c.amount), func.count()).group_by(*key)
+        kept = select(balance)
+        assert {tuple(r) for r in await self._rows(rebuilt)} == {tuple(r) for r in await self._rows(kept)}
+        of = {(row.account, row.owner_id): row.amount for row in await self._rows(kept)}
         for row in await self._rows(select(account)):
             assert of.get(("receivable", row.id), 0) == row.consumed
             assert of.get(("margin", row.id), 0) == row.revenue - row.consumed

@@ -212,7 +212,7 @@ async def test_an_amount_is_explained_down_to_its_events(api, market):
     assert [item["kind"] for item in answer.json()["items"]] == ["link", "post"]
 
 
-async def test_the_summary_counts_every_posting_and_sums_to_zero(api, market):
+async def test_the_summary_counts_every_posting_and_sums_to_zero(billing, api, market):
     summary = (await api.staff.get("/v1/postings/summary")).json()
 
     seen, cursor = 0, None
@@ -223,10 +223,22 @@ async def test_the_summary_counts_every_posting_and_sums_to_zero(api, market):
         if (cursor := page["next"]) is None:
             break
     assert summary == {"postings": seen, "sum": {"USD": "0.000000"}}
+    await billing.check_ledger()
     ann = market.part("ann", "campaign")
     one = await api.staff.get("/v1/postings", participation_id=ann, account="accrued")
     amounts = [posting["amount"] for posting in one.json()["items"]]
     assert amounts == ["-4.500000", "4.500000", "-1.500000", "1.500000"]
+
+
+async def test_the_summary_shows_money_that_came_from_nowhere_without_reading_the_ledger(
+    billing, api, market
+):
+    await billing.sql("UPDATE balance SET amount = amount + 1 WHERE account = 'margin'")
+    await billing.sql("ALTER TABLE posting RENAME TO posting_put_away")
+
+    summary = await api.staff.get("/v1/postings/summary")
+
+    assert summary.json()["sum"] == {"USD": "0.000002"}
 
 
 async def test_payments_are_paid_in_bulk_and_only_once(billing, api, market):

@@ -5,10 +5,11 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel
-from sqlalchemy import Row, func, select
+from sqlalchemy import Row, select
 
 from souk.billing.api.staff import staff_only
 from souk.billing.domain.ledger import LedgerAccount
+from souk.billing.store.ledger import totals
 from souk.billing.store.tables import entry, posting
 from souk.chassis.amount import Amount
 from souk.chassis.auth import Principal, allowed
@@ -44,7 +45,7 @@ class PostingOut(BaseModel):
 
 
 class Summary(BaseModel):
-    """sum: by currency; each is zero, or the ledger is wrong."""
+    """sum: of all balances, by currency; each is zero, or the ledger is wrong."""
 
     postings: int
     sum: dict[str, Amount]
@@ -53,12 +54,9 @@ class Summary(BaseModel):
 @routes.get("/summary")
 async def summarise(work: WorkDep, who: Viewer) -> Summary:
     staff_only(who)
-    query = select(
-        posting.c.currency, func.count().label("postings"), func.sum(posting.c.amount).label("sum")
-    )
-    rows = await work.fetch_all(query.group_by(posting.c.currency).order_by(posting.c.currency))
+    rows = await totals(work)
     return Summary(
-        postings=sum(row.postings for row in rows), sum={row.currency: int(row.sum) for row in rows}
+        postings=int(sum(row.postings for row in rows)), sum={row.currency: int(row.amount) for row in rows}
     )
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import Row, func, select, text
 
 from souk.billing.domain.ledger import RULE_VERSION, LedgerAccount, Leg
 from souk.billing.store.sets import columns, from_arrays
@@ -20,10 +20,11 @@ _ENTRY = ("id", "kind", "campaign_id", "participation_id", "influencer_id", "ite
           "currency", "at", "recorded_at", "topic", "subject", "subject_version", "event", "rule_version",
           "inputs")  # fmt: skip
 _POSTING = ("entry_id", "account", "owner_id", "influencer_id", "currency", "amount", "at", "of_payment")
-_BALANCE = ("account", "owner_id", "currency", "amount")
+_BALANCE = ("account", "owner_id", "currency", "amount", "postings")
 _ADD_TO_BALANCES = from_arrays(
     "INSERT INTO balance AS b ({names}) SELECT {names} FROM {source} r ORDER BY account, owner_id, currency "
-    "ON CONFLICT (account, owner_id, currency) DO UPDATE SET amount = b.amount + excluded.amount",
+    "ON CONFLICT (account, owner_id, currency) "
+    "DO UPDATE SET amount = b.amount + excluded.amount, postings = b.postings + excluded.postings",
     balance,
     _BALANCE,
 )
@@ -55,7 +56,7 @@ async def append(work: Work, movements: Sequence[Movement]) -> None:
         return
     ids = await work.scalar(_NEXT_IDS, {"n": len(movements)})
     entries, postings = [], []
-    changes: defaultdict[tuple[LedgerAccount, UUID, str], int] = defaultdict(int)
+    changes: defaultdict[tuple[LedgerAccount, UUID, str], list[int]] = defaultdict(lambda: [0, 0])
     for entry_id, m in zip(sorted(ids), movements, strict=True):
         entries.append(
             (
@@ -67,11 +68,27 @@ async def append(work: Work, movements: Sequence[Movement]) -> None:
         of_payment = m.kind == "payment"
         for (account, amount), owner in m.legs:
             postings.append((entry_id, account, owner, m.influencer_id, m.currency, amount, m.at, of_payment))
-            changes[account, owner, m.currency] += amount
+            change = changes[account, owner, m.currency]
+            change[0] += amount
+            change[1] += 1
     driver = (await work.connection.get_raw_connection()).driver_connection
     assert driver is not None
     await driver.copy_records_to_table("entry", records=entries, columns=_ENTRY)
     await driver.copy_records_to_table("posting", records=postings, columns=_POSTING)
-    rows = [(*key, amount) for key, amount in changes.items() if amount]
+    rows = [(*key, *change) for key, change in changes.items()]
     if rows:
         await work.execute(_ADD_TO_BALANCES, columns(_BALANCE, rows))
+
+
+async def totals(work: Work) -> Sequence[Row[Any]]:
+    """(currency, postings, amount): how many postings there are, and the sum of all balances.
+
+    A batch's legs are added to the balances one by one, whatever they sum to: a sum other than zero is
+    money that came from nowhere.
+    """
+    t = balance.c
+    return await work.fetch_all(
+        select(t.currency, func.sum(t.postings).label("postings"), func.sum(t.amount).label("amount"))
+        .group_by(t.currency)
+        .order_by(t.currency)
+    )

@@ -145,8 +145,9 @@ balance = Table(
     Column("owner_id", Uuid, primary_key=True),
     Column("currency", Text, primary_key=True),
     Column("amount", BigInteger),
+    Column("postings", BigInteger),
 )
-"""Sum of the postings of each ledger account and owner, kept with them."""
+"""Sum and number of the postings of each ledger account and owner, kept with them."""
 
 payment_run = Table(
     "payment_run",
