@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from contextlib import asynccontextmanager, contextmanager
+from datetime import timedelta
 from uuid import UUID, uuid4
 
 import httpx
@@ -16,7 +17,10 @@ from pydantic import SecretStr
 from souk.chassis.consumer import IntakeRunner
 from souk.chassis.relay import Relay
 from souk.chassis.settings import KafkaAccess
+from souk.contracts.topics.clicks import CLICKS, Click
+from souk.tracking.redirect import delivery as delivery_module
 from souk.tracking.redirect.app import _host_of
+from souk.tracking.redirect.delivery import Delivery
 from souk.tracking.redirect.spool import Spool, decode, encode
 from souk.tracking.redirect.visitors import Visitors, client_address, is_bot
 from souk.tracking.subscriptions import intake
@@ -24,6 +28,7 @@ from souk.tracking.subscriptions import intake
 from .conftest import SECRET, START, campaign, participation
 
 FIREFOX = {"user-agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"}
+KEPT = timedelta(days=400)
 NOWHERE = "127.0.0.1:9"
 
 
@@ -166,6 +171,87 @@ def quiet_of(client, url):
         return (await client.get(f"{url}/internal/pulse")).json()["outbox"] == 0
 
     return quiet
+
+
+@asynccontextmanager
+async def delivering(house, stack, spool):
+    """Sending and confirming what is in the spool, in this process."""
+    delivery = Delivery(
+        spool, access_of(stack), CLICKS, house.units.clock, house.settings.database.get_secret_value(), KEPT
+    )
+    tasks = [asyncio.create_task(part) for part in (delivery.send(), delivery.confirm())]
+    try:
+        yield delivery
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def spooled(folder, number, *values):
+    """A segment of clicks: states, or bytes that are none."""
+    frames = [
+        encode(0, (value.id if isinstance(value, Click) else uuid4()).bytes,
+               CLICKS.dump(value) if isinstance(value, Click) else value)
+        for value in values
+    ]  # fmt: skip
+    (folder / f"{number:012d}.clicks").write_bytes(b"".join(frames))
+
+
+def some_click(campaign_id, at=START):
+    return Click(
+        id=uuid4(), version=1, changed_at=at, campaign_id=campaign_id, link_id=uuid4(),
+        participation_id=uuid4(), visitor="v", agent="browser",
+    )  # fmt: skip
+
+
+async def test_clicks_that_the_table_never_gets_do_not_stay_in_the_spool(house, stack, topics, tmp_path):
+    own = uuid4()
+    good = some_click(own)
+    spooled(tmp_path, 1, some_click(own, START - KEPT), b"no click at all")
+    spooled(tmp_path, 2, good)
+    spool = Spool(tmp_path)
+    house.now(START)
+
+    async with worker(house, stack), delivering(house, stack, spool):
+
+        async def empty():
+            return spool.depth == 0
+
+        await eventually(empty)
+
+    assert await house.query("SELECT id FROM click WHERE campaign_id = :own", own=own) == [(good.id,)]
+    assert await house.query("SELECT value FROM parked WHERE topic = :t", t=CLICKS.name) == [
+        (b"no click at all",)
+    ]
+
+
+async def test_what_waits_for_long_keeps_no_others_and_is_not_lost(
+    house, stack, topics, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(delivery_module, "_RESEND_SECONDS", 0.2)
+    own = uuid4()
+    waiting, *counted = (some_click(own) for _ in range(3))
+    for number, each in enumerate((waiting, *counted)):
+        spooled(tmp_path, number + 1, each)
+    spool = Spool(tmp_path)
+    await house.hear(*counted)
+
+    async with delivering(house, stack, spool) as delivery:
+
+        async def others_are_gone():
+            return spool.depth == 1 and delivery.sent > 3
+
+        await eventually(others_are_gone)
+        still = [each.id for each in spool.read(spool.segments[0])[0]]
+        await house.hear(waiting)
+
+        async def empty():
+            return spool.depth == 0
+
+        await eventually(empty)
+
+    assert still == [waiting.id]
 
 
 async def test_a_segment_ends_where_a_write_was_torn(tmp_path):

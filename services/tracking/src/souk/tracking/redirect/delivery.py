@@ -1,11 +1,17 @@
 """From the spool to Kafka, and out of the spool when tracking's database has it.
 
-Kafka's acknowledgement is not enough: a broker may be lost with what it acknowledged. What the database
-doesn't have after a while is sent again, under the same ids.
+Kafka's acknowledgement is not enough, and neither is the intake's position: a broker may be lost with what
+it acknowledged, and others' clicks then take the same offsets. So each click is asked for by its id: the
+database has it when it is counted or parked. What it doesn't have after a while is sent again, under the
+same id: a click that was parked and dropped before it was asked for is parked anew. A click that is older
+than clicks are kept goes without a trace, as it would from the database.
 """
 
 import asyncio
+import json
 import logging
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -30,20 +36,38 @@ _CONFIRM_SECONDS = 0.1
 _RESEND_SECONDS = 20.0
 _ASK_SECONDS = 5.0
 _IDS_AT_ONCE = 5000
+_NOT_THERE = """
+SELECT id FROM unnest($1::uuid[]) AS asked (id)
+WHERE NOT EXISTS (SELECT FROM click WHERE click.id = asked.id)
+AND NOT EXISTS (SELECT FROM parked WHERE topic = $2 AND key = convert_to(asked.id::text, 'UTF8'))
+"""
 
 
 class Delivery:
-    """sent: clicks acknowledged by Kafka. confirmed: clicks that the database has."""
+    """sent: clicks acknowledged by Kafka. confirmed: clicks that need the spool no longer.
+
+    kept: clicks older than this are stored nowhere.
+    """
 
     def __init__(
-        self, spool: Spool, access: KafkaAccess, topic: Topic[Click], clock: Clock, database: str
+        self,
+        spool: Spool,
+        access: KafkaAccess,
+        topic: Topic[Click],
+        clock: Clock,
+        database: str,
+        kept: timedelta,
     ) -> None:
         self._spool = spool
         self._access = access
         self._topic = topic
         self._clock = clock
         self._database = database
-        self._waiting_since: dict[Path, float] = {}
+        self._kept = kept
+        self._waiting: Path | None = None
+        self._waiting_since = 0.0
+        self._was_sent_again = False
+        self._turn = 0
         self.sent = 0
         self.confirmed = 0
 
@@ -127,35 +151,65 @@ class Delivery:
             await asyncio.sleep(_CONFIRM_SECONDS)
 
     async def _confirm_all(self, connection: Any) -> None:
-        for segment in list(self._spool.segments):
-            if segment.sent < segment.synced:
-                return
-            if self._spool.is_active(segment):
+        """Remove segments from the first on, as far as the database has them.
+
+        A first one that was sent again in vain (its partition may be stopped for long) does not keep the
+        others: one more is asked about at each call. Sending again is for the first alone, so that an
+        intake that is away for long is not sent the whole spool again and again.
+        """
+        while self._spool.segments:
+            first = self._spool.segments[0]
+            if self._spool.is_active(first) and first.sent == first.synced:
                 # It is asked about in the next round; a batch in flight may still come into it.
                 self._spool.rotate()
                 return
-            records, _ = await asyncio.to_thread(self._spool.read, segment)
-            if await self._missing(connection, [record.id for record in records]):
-                self._send_again(segment)
-                return
-            self._spool.remove(segment)
-            self._waiting_since.pop(segment.path, None)
-            self.confirmed += segment.records
+            if not await self._confirm(connection, first):
+                break
+        else:
+            return
+        if self._send_again(first):
+            others = [each for each in self._spool.segments[1:] if not self._spool.is_active(each)]
+            if others:
+                self._turn += 1
+                await self._confirm(connection, others[self._turn % len(others)])
 
-    async def _missing(self, connection: Any, ids: list[UUID]) -> bool:
+    async def _confirm(self, connection: Any, segment: Segment) -> bool:
+        """Remove the segment if it is sent and nothing in it needs the spool any more; whether it was."""
+        if segment.sent < segment.synced:
+            return False
+        records, _ = await asyncio.to_thread(self._spool.read, segment)
+        missing = await self._missing(connection, [record.id for record in records])
+        if any(record.id in missing and not self._is_expired(record) for record in records):
+            return False
+        self._spool.remove(segment)
+        self.confirmed += segment.records
+        return True
+
+    async def _missing(self, connection: Any, ids: Sequence[UUID]) -> Collection[UUID]:
+        missing: set[UUID] = set()
         for start in range(0, len(ids), _IDS_AT_ONCE):
-            some = list(set(ids[start : start + _IDS_AT_ONCE]))
-            have = await connection.fetchval(
-                "SELECT count(*) FROM click WHERE id = ANY($1::uuid[])", some, timeout=_ASK_SECONDS
-            )
-            if have < len(some):
-                return True
-        return False
+            some = ids[start : start + _IDS_AT_ONCE]
+            rows = await connection.fetch(_NOT_THERE, some, self._topic.name, timeout=_ASK_SECONDS)
+            missing |= {row["id"] for row in rows}
+        return missing
 
-    def _send_again(self, segment: Segment) -> None:
-        since = self._waiting_since.setdefault(segment.path, monotonic())
-        if monotonic() - since > _RESEND_SECONDS:
-            log.warning("clicks are sent again", extra={"clicks": segment.records})
-            self._waiting_since[segment.path] = monotonic()
-            segment.sent = 0
+    def _is_expired(self, record: Spooled) -> bool:
+        try:
+            clicked_at = datetime.fromisoformat(json.loads(record.value)["changed_at"])
+        except (ValueError, KeyError, TypeError):
+            return False  # it will be parked as what it is
+        return clicked_at <= self._clock.now() - self._kept
+
+    def _send_again(self, first: Segment) -> bool:
+        """Send the first segment again when it waits for long; whether it ever was."""
+        if self._waiting != first.path:
+            self._waiting, self._was_sent_again = first.path, False
+            self._waiting_since = monotonic()
+        if first.sent < first.synced:
+            self._waiting_since = monotonic()
+        elif monotonic() - self._waiting_since > _RESEND_SECONDS:
+            log.warning("clicks are sent again", extra={"clicks": first.records})
+            self._waiting_since, self._was_sent_again = monotonic(), True
+            first.sent = 0
             self._spool.grown.set()
+        return self._was_sent_again

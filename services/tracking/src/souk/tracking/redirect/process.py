@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+from datetime import timedelta
 from typing import Any
 
 import uvloop
@@ -49,7 +50,14 @@ def parts(settings: TrackingSettings, clicks: Topic[Any], links: Topic[Any]) -> 
     targets.load()
     spool = Spool(settings.spool)
     feed = Feed(targets, access, links)
-    delivery = Delivery(spool, access, clicks, clock, settings.database.get_secret_value())
+    delivery = Delivery(
+        spool,
+        access,
+        clicks,
+        clock,
+        settings.database.get_secret_value(),
+        timedelta(days=settings.clicks_kept_days),
+    )
 
     async def pulse() -> dict[str, Any]:
         lag = await feed.lag()
