@@ -10,6 +10,7 @@ from confluent_kafka.admin import AdminClient
 from sqlalchemy import text
 
 from souk.chassis import fence
+from souk.chassis.consumer import IntakeRunner
 from souk.chassis.work import Work
 from souk.local import provision
 
@@ -84,17 +85,27 @@ async def test_workers_that_come_and_go_apply_everything_once(house: House) -> N
 
 
 async def test_two_workers_share_the_partitions(house: House) -> None:
-    intake = house.intake()
-    first, second = house.connect("billing"), house.connect("billing")
-    runners = [house.runner(intake, first), house.runner(intake, second)]
+    applied_by: list[set[str]] = [set(), set()]
 
-    async with running(*(each.run() for each in runners)):
+    def worker(number: int) -> IntakeRunner:
+        async def handler(work: Work, states: Sequence[Any]) -> None:
+            applied_by[number].update(state.name for state in states)
+            await record(work, states)
 
-        async def shared() -> bool:
-            held = [each._reading._assignment() if each._reading else set() for each in runners]
-            return all(held) and len(held[0] | held[1]) == 12 and all(not each.ready() for each in runners)
+        return house.runner(house.intake(handler), house.connect("billing"))
 
-        await eventually(shared)
+    runners = [worker(0), worker(1)]
+    async with running(house.relay().run(), *(each.run() for each in runners)):
+
+        async def ready() -> bool:
+            return all(each.ready() is None for each in runners)
+
+        await eventually(ready)
+        await house.publish(*(thing(partition=n, name=f"{n}") for n in range(12)))
+        await eventually(_has(house, 12))
+
+    assert [len(names) for names in applied_by] == [6, 6]
+    assert len(await house.applied()) == 12
 
 
 async def test_records_below_the_databases_offset_are_not_applied(house: House) -> None:

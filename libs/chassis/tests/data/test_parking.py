@@ -1,6 +1,7 @@
 """A record that can't be applied is set aside and the partition goes on; too many of them stop it."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -258,18 +259,22 @@ async def test_a_stopped_partition_goes_on_once_its_records_can_be_applied(
 
     monkeypatch.setattr(breaker, "_FIRST_PAUSE", 0.3)
     broken = True
+    tries: Counter[str] = Counter()
 
     async def handler(work: Work, states: Sequence[Any]) -> None:
         if broken:
+            tries[states[0].name] += 1
             raise LookupError("bad deployment")
         await record(work, states)
+
+    async def tried_again_and_again() -> bool:
+        return tries["3"] > 2
 
     intake = house.intake(handler)
     await house.produce(*(_dump(house, f"{n}") for n in range(10)))
     runner = house.runner(intake, park_run=3)
     async with running(runner.run()):
-        await eventually(lambda: _parked(house, 3))
-        await asyncio.sleep(0.7)
+        await eventually(tried_again_and_again)
         still = len(await deadletter.list_parked(house.billing))
         broken = False
         await eventually(lambda: _applied(house, [f"{n}" for n in range(3, 10)]))

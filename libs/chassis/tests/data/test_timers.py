@@ -1,7 +1,7 @@
 """Due work is done once, by the suite's clock, in order."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -17,7 +17,7 @@ from souk.chassis.timer_runner import TimerRunner
 from souk.chassis.timers import Job, LostError, Timer, Timers
 from souk.chassis.work import Units, Work
 
-from .conftest import START, House, eventually, running, thing
+from .conftest import START, House, eventually, record, running, thing
 
 HOUR = timedelta(hours=1)
 REQUEST = "00-11111111111111111111111111111111-2222222222222222-01"
@@ -280,23 +280,34 @@ async def test_a_job_that_was_ended_elsewhere_ends_without_effect(house: House) 
 
 
 async def test_a_barrier_waits_until_the_intake_has_come_to_the_topics_end(house: House) -> None:
-    intake = house.intake()
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def handler(work: Work, states: Sequence[Any]) -> None:
+        begun.set()
+        await go_on.wait()
+        await record(work, states)
+
+    intake = house.intake(handler)
     log_ends = LogEnds(house.kafka["billing"])
     wait = ends.barrier(intake, house.billing, log_ends)
-    await house.publish(*(thing(partition=n % 12) for n in range(100)))
-    async with running(house.relay().run()):
-        await eventually(lambda: _sent(house))
-    waiting = asyncio.create_task(wait(house.things))
-    await asyncio.sleep(0.2)
-    assert not waiting.done()
-    await house.publish(*(thing(partition=n % 12) for n in range(100)))
-    async with running(house.relay().run()):
-        await eventually(lambda: _sent(house))
 
-    # Its batches go past the ends that the barrier saw, which is far enough.
+    async def applied_when_passed() -> int:
+        await wait(house.things)
+        return len(await house.applied())
+
+    await house.publish(*(thing(partition=n % 12) for n in range(100)))
+    async with running(house.relay().run()):
+        await eventually(lambda: _sent(house))
+    passing = asyncio.create_task(applied_when_passed())
     async with running(house.runner(intake).run()):
-        await asyncio.wait_for(waiting, 15)
-        assert len(await house.applied()) >= 100
+        await asyncio.wait_for(begun.wait(), 15)
+        # Batches go past the ends that the barrier saw, which is far enough.
+        await house.publish(*(thing(partition=n % 12) for n in range(100)))
+        async with running(house.relay().run()):
+            await eventually(lambda: _sent(house))
+        assert not passing.done()
+        go_on.set()
+        assert await asyncio.wait_for(passing, 15) >= 100
 
     with pytest.raises(ValueError, match="doesn't read"):
         await wait(house.others)
