@@ -5,7 +5,21 @@ from datetime import date
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Date, Integer, Select, exists, func, literal, or_, select, type_coerce
+from sqlalchemy import (
+    ColumnElement,
+    Date,
+    Integer,
+    Select,
+    Text,
+    Uuid,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    type_coerce,
+)
+from sqlalchemy.types import TypeEngine
 
 from souk.contracts.topics.campaigns import Gender, Platform
 from souk.influencer.store.eligibility import aged
@@ -13,13 +27,20 @@ from souk.influencer.store.tables import account, influencer, reach
 
 Sort = Literal["signed_up_at", "display_name", "talent_agency", "gender", "age", "followers", "engagement"]
 
-_FAR_DAY = literal(date(3000, 1, 1), Date)
+
+def _inline(value: object, kind: type[TypeEngine[Any]]) -> ColumnElement[Any]:
+    """A value that is part of the statement: an index on the expression isn't found for a parameter."""
+    return literal(value, kind, literal_execute=True)
+
+
 SORTS: dict[Sort, ColumnElement[Any]] = {
     "signed_up_at": influencer.c.signed_up_at,
     "display_name": influencer.c.display_name,
-    "talent_agency": func.coalesce(influencer.c.talent_agency_id, UUID(int=0)),
-    "gender": func.coalesce(influencer.c.gender, ""),
-    "age": func.coalesce(type_coerce(_FAR_DAY - influencer.c.birth_date, Integer), -1),
+    "talent_agency": func.coalesce(influencer.c.talent_agency_id, _inline(UUID(int=0), Uuid)),
+    "gender": func.coalesce(influencer.c.gender, _inline("", Text)),
+    "age": func.coalesce(
+        type_coerce(_inline(date(3000, 1, 1), Date) - influencer.c.birth_date, Integer), _inline(-1, Integer)
+    ),
     "followers": func.coalesce(reach.c.followers, -1),
     "engagement": func.coalesce(reach.c.engagement, -1),
 }
