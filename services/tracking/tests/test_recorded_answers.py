@@ -50,6 +50,7 @@ async def test_a_recorded_video_has_its_time_tags_and_counts():
     videos = await ask("videos_info_single.json", lambda tube: tube.videos(["D-lhorsDlUQ"]))
 
     video = videos["D-lhorsDlUQ"]
+    assert video.url == "https://www.youtube.com/watch?v=D-lhorsDlUQ"
     assert video.published_at == datetime(2019, 3, 21, 20, 37, 49, tzinfo=UTC)
     assert video.counts.shares is None
 

@@ -37,7 +37,10 @@ class UploadPage:
 
 @dataclass(frozen=True, slots=True)
 class Video:
+    """url: where people watch it."""
+
     external_id: str
+    url: str
     title: str
     published_at: datetime
     hashtags: tuple[str, ...]
@@ -63,8 +66,12 @@ class QuotaSpentError(Exception):
 class Platform(Protocol):
     """Every call raises one of the errors above, and none changes anything.
 
-    What is missing from an answer is not in the mapping; at most 50 ids a call.
+    What is missing from an answer is not in the mapping. ids_a_call: how many may be asked for at most.
+    calls_at_once: how many calls may run beside each other.
     """
+
+    ids_a_call: int
+    calls_at_once: int
 
     async def channels(self, ids: Sequence[str]) -> Mapping[str, Channel]: ...
 

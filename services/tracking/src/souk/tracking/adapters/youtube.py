@@ -27,8 +27,8 @@ from souk.tracking.domain.metrics import Observation
 
 log = logging.getLogger(__name__)
 
-IDS_A_CALL = 50
-CALLS_AT_ONCE = 8
+_IDS_A_CALL = 50
+_CALLS_AT_ONCE = 8
 _TRIES = 4
 _FIRST_PAUSE = 0.2
 _TIMEOUT = httpx.Timeout(10.0, connect=3.0)
@@ -49,12 +49,15 @@ class Quota(Protocol):
 
 
 def open_client(base_url: str) -> httpx.AsyncClient:
-    limits = httpx.Limits(max_connections=CALLS_AT_ONCE, max_keepalive_connections=CALLS_AT_ONCE)
+    limits = httpx.Limits(max_connections=_CALLS_AT_ONCE, max_keepalive_connections=_CALLS_AT_ONCE)
     return httpx.AsyncClient(base_url=base_url, timeout=_TIMEOUT, limits=limits, trust_env=False)
 
 
 class YouTube:
     """The platform port on one HTTP client, which it does not close."""
+
+    ids_a_call = _IDS_A_CALL
+    calls_at_once = _CALLS_AT_ONCE
 
     def __init__(self, client: httpx.AsyncClient, key: str, quota: Quota) -> None:
         self._http = client
@@ -63,7 +66,7 @@ class YouTube:
 
     async def channels(self, ids: Sequence[str]) -> Mapping[str, Channel]:
         answer = await self._get(
-            "channels", part="snippet,statistics,contentDetails", id=",".join(ids), maxResults=50
+            "channels", part="snippet,statistics,contentDetails", id=",".join(ids), maxResults=_IDS_A_CALL
         )
         return {channel.external_id: channel for channel in map(_channel, _items(answer))}
 
@@ -74,7 +77,7 @@ class YouTube:
     async def uploads(self, playlist: str, page: str | None) -> UploadPage:
         turn = {"pageToken": page} if page else {}
         answer = await self._get(
-            "playlistItems", part="contentDetails", playlistId=playlist, maxResults=IDS_A_CALL, **turn
+            "playlistItems", part="contentDetails", playlistId=playlist, maxResults=_IDS_A_CALL, **turn
         )
         found = (item.get("contentDetails", {}) for item in _items(answer))
         uploads = tuple(
@@ -85,7 +88,9 @@ class YouTube:
         return UploadPage(uploads, answer.get("nextPageToken"))
 
     async def videos(self, ids: Sequence[str]) -> Mapping[str, Video]:
-        answer = await self._get("videos", part="snippet,statistics", id=",".join(ids), maxResults=50)
+        answer = await self._get(
+            "videos", part="snippet,statistics", id=",".join(ids), maxResults=_IDS_A_CALL
+        )
         return {video.external_id: video for video in map(_video, _items(answer))}
 
     async def _get(self, resource: str, **parameters: Any) -> dict[str, Any]:
@@ -152,10 +157,11 @@ def _channel(item: Mapping[str, Any]) -> Channel:
 
 def _video(item: Mapping[str, Any]) -> Video:
     snippet, statistics = item.get("snippet", {}), item.get("statistics", {})
-    title = str(snippet.get("title", ""))
+    external_id, title = str(item["id"]), str(snippet.get("title", ""))
     tags = snippet.get("tags", [])
     return Video(
-        external_id=str(item["id"]),
+        external_id=external_id,
+        url=f"https://www.youtube.com/watch?v={external_id}",
         title=title[:_LONGEST_TITLE],
         published_at=_instant(snippet["publishedAt"]),
         hashtags=hashtags_of(map(str, tags) if isinstance(tags, list) else ()),

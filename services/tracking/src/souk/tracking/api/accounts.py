@@ -27,7 +27,6 @@ from souk.tracking.adapters.platform import (
     PlatformUnavailableError,
     QuotaSpentError,
 )
-from souk.tracking.adapters.youtube import IDS_A_CALL
 from souk.tracking.api.tenants import own_influencer, reaches_account
 from souk.tracking.handlers import accounts as handlers
 from souk.tracking.store import copies
@@ -124,8 +123,8 @@ def routes(reach: Reach, seal: Seal) -> Routes:
         ids = sorted({item.external_id for item in body.items})
         channels: dict[str, Channel] = {}
         async with _answering(), reach(request.app.state.units) as platform:
-            for start in range(0, len(ids), IDS_A_CALL):
-                channels |= await platform.channels(ids[start : start + IDS_A_CALL])
+            for start in range(0, len(ids), platform.ids_a_call):
+                channels |= await platform.channels(ids[start : start + platform.ids_a_call])
         return channels
 
     @router.post("", status_code=201)

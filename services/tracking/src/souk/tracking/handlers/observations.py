@@ -62,7 +62,7 @@ async def record(work: Work, platform: str, seen: Sequence[Seen], observed_at: d
                 and each.video
                 and taker.brief.asks_for(piece.hashtags, piece.published_at)
             ):
-                new.append(_found(work, platform, taker, piece, previous[key]))
+                new.append(_found(work, platform, taker, piece, each.video.url, previous[key]))
                 events.append(("post.found", new[-1]["id"]))
                 snapshots.append(_snapshot(new[-1]["id"], observed_at, store.metrics_of(piece)))
         for row in rows:
@@ -100,7 +100,10 @@ class _Taker:
 
 
 async def _takers(work: Work, accounts: set[UUID]) -> dict[UUID, list[_Taker]]:
-    """By account, in the order of campaign starts; their campaigns shared, then the participations locked."""
+    """By account, in the order of campaign ids; their campaigns shared, then the participations locked.
+
+    Between campaigns the order decides nothing: each has its own budget.
+    """
     query = select(participation.c.id, participation.c.campaign_id).where(
         participation.c.account_id.in_(accounts), participation.c.state == "joined"
     )
@@ -108,9 +111,7 @@ async def _takers(work: Work, accounts: set[UUID]) -> dict[UUID, list[_Taker]]:
     campaigns = await copies.share_campaigns(work, {row.campaign_id for row in rows})
     locked = await copies.lock_participations(work, {row.id for row in rows})
     takers: dict[UUID, list[_Taker]] = defaultdict(list)
-    for row in sorted(
-        locked.values(), key=lambda row: (campaigns[row.campaign_id].starts_at is None, row.campaign_id)
-    ):
+    for row in sorted(locked.values(), key=lambda row: row.campaign_id):
         terms = campaigns[row.campaign_id]
         if row.state == "joined" and row.account_id in accounts and terms.tracks_posts and terms.approved:
             brief = rules.Brief(tuple(terms.hashtags), terms.starts_at, terms.ends_at)
@@ -151,7 +152,7 @@ async def _save_contents(
 
 
 def _found(
-    work: Work, platform: str, taker: _Taker, piece: Row[Any], previous: Sequence[int]
+    work: Work, platform: str, taker: _Taker, piece: Row[Any], url: str, previous: Sequence[int]
 ) -> dict[str, Any]:
     metrics = store.metrics_of(piece)
     warnings: tuple[PostWarning, ...] = ()
@@ -167,7 +168,7 @@ def _found(
         "account_id": piece.account_id,
         "platform": platform,
         "external_id": piece.external_id,
-        "url": f"https://www.youtube.com/watch?v={piece.external_id}",
+        "url": url,
         "title": piece.title,
         "published_at": piece.published_at,
         "found_at": work.now,

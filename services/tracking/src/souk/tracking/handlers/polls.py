@@ -23,7 +23,6 @@ from souk.tracking.adapters.platform import (
     QuotaSpentError,
     Upload,
 )
-from souk.tracking.adapters.youtube import CALLS_AT_ONCE, IDS_A_CALL
 from souk.tracking.domain.metrics import MOST_PREVIOUS, usual_likes
 from souk.tracking.handlers.observations import Seen, record
 from souk.tracking.store import accounts, contents
@@ -61,9 +60,10 @@ async def _refresh(job: Job, platform: Platform, name: str, at: datetime) -> Non
     """Followers of all accounts, and the new content of those that campaigns wait for."""
     async with job.units.begin(read_only=True) as work:
         due = await accounts.due(work, name, at)
-    for several in _chunks(due, IDS_A_CALL * CALLS_AT_ONCE):
-        asked = [_channels(platform, part) for part in _chunks(several, IDS_A_CALL)]
-        channels = {key: value for answer in await _together(asked) for key, value in answer.items()}
+    for several in _chunks(due, platform.ids_a_call * platform.calls_at_once):
+        asked = [_channels(platform, part) for part in _chunks(several, platform.ids_a_call)]
+        answers = await _together(asked, platform.calls_at_once)
+        channels = {key: value for answer in answers for key, value in answer.items()}
         async with job.units.begin() as work:
             await _save_channels(work, several, channels, at)
         listings = [
@@ -125,11 +125,13 @@ async def _list_uploads(job: Job, platform: Platform, listings: Sequence[_Listin
     ]
     await _save_listings(job.units, [replace(listing, needed=False) for listing in unchanged], at)
     same = {listing.account.id for listing in unchanged}
-    for part in _chunks([each for each in listings if each.account.id not in same], CALLS_AT_ONCE * 5):
+    others = [each for each in listings if each.account.id not in same]
+    for part in _chunks(others, platform.calls_at_once * 5):
         async with job.units.begin(read_only=True) as work:
             known = await contents.known_ids(work, [listing.account.id for listing in part])
         read = await _together(
-            [_read_uploads(platform, listing, known[listing.account.id]) for listing in part]
+            [_read_uploads(platform, listing, known[listing.account.id]) for listing in part],
+            platform.calls_at_once,
         )
         await _save_listings(job.units, [listing for listing in read if listing is not None], at)
 
@@ -193,7 +195,8 @@ async def _measure(job: Job, platform: Platform, name: str, at: datetime) -> Non
     for part in _chunks(wanted, _CHUNK):
         observed_at = max(job.now, at)
         ids = sorted({each.external_id for each in part})
-        answers = await _together([_videos(platform, some) for some in _chunks(ids, IDS_A_CALL)])
+        asking = [_videos(platform, some) for some in _chunks(ids, platform.ids_a_call)]
+        answers = await _together(asking, platform.calls_at_once)
         videos = {key: value for answer in answers if answer is not None for key, value in answer[1].items()}
         asked = {name for answer in answers if answer is not None for name in answer[0]}
         seen = [
@@ -234,9 +237,9 @@ async def _usual_likes(units: Units, name: str, at: datetime) -> None:
                     work.publish("account.changed", accounts.account_state(changed))
 
 
-async def _together(calls: Sequence[Awaitable[_T]]) -> list[_T]:
-    """All of them, at most a few at once; when one fails the rest are ended and it is raised."""
-    at_once = asyncio.Semaphore(CALLS_AT_ONCE)
+async def _together(calls: Sequence[Awaitable[_T]], most: int) -> list[_T]:
+    """All of them, at most so many at once; when one fails the rest are ended and it is raised."""
+    at_once = asyncio.Semaphore(most)
 
     async def one(call: Awaitable[_T]) -> _T:
         async with at_once:
