@@ -1,0 +1,1 @@
+"""The tracking service: accounts, posts, links, clicks and conversions of participations."""

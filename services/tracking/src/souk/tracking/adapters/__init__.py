@@ -1,0 +1,1 @@
+"""Outside systems: social platforms behind one port, and what shops send."""

@@ -1,0 +1,1 @@
+"""One router per resource; what it decides is in `handlers`."""

@@ -1,0 +1,1 @@
+"""Tables of tracking's own database, and the queries on them."""

@@ -70,7 +70,7 @@ async def save(work: Work, rows: Sequence[Mapping[str, Any]]) -> None:
 async def add_counts(
     work: Work, deltas: Mapping[UUID, Mapping[str, int]], last: Mapping[UUID, datetime]
 ) -> None:
-    """Add to the counts of locked links and make their next versions; a placeholder stays one."""
+    """Add to the counts of locked links and make their next versions."""
     if not deltas:
         return
     await work.execute(
