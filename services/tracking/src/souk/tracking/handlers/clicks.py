@@ -7,15 +7,16 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, and_, or_, select, tuple_, update
+from sqlalchemy import Row
 
 from souk.chassis.work import Work
+from souk.contracts.ids import ParticipationId, link_id
 from souk.contracts.topics.clicks import Click
 from souk.tracking.domain.clicks import Hit, Judged, Period, Verdict, decide, difference
 from souk.tracking.store import clicks as store
 from souk.tracking.store import copies, links
 from souk.tracking.store.sets import among
-from souk.tracking.store.tables import campaign, click, link, participation
+from souk.tracking.store.tables import click, link
 
 _PAIRS_AT_ONCE = 2000
 
@@ -114,15 +115,11 @@ async def _judge_visitors(
         for row in await store.of_visitors(work, ordered[start : start + _PAIRS_AT_ONCE]):
             groups[row.link_id, row.visitor].append(row)
         changed: dict[UUID, str] = {}
-        for (link_id, _), rows in groups.items():
-            verdicts = decide(
-                (Hit(row.id, row.clicked_at, row.bot) for row in rows), periods[link_id], window
-            )
+        for (of, _), rows in groups.items():
+            verdicts = decide((Hit(row.id, row.clicked_at, row.bot) for row in rows), periods[of], window)
             changed |= {row.id: verdicts[row.id] for row in rows if row.verdict != verdicts[row.id]}
             before = [Judged(row.verdict, row.reversed) for row in rows]
-            _add(
-                deltas, link_id, difference(before, [Judged(verdicts[row.id], row.reversed) for row in rows])
-            )
+            _add(deltas, of, difference(before, [Judged(verdicts[row.id], row.reversed) for row in rows]))
         await store.set_verdicts(work, changed)
 
 
@@ -139,36 +136,11 @@ async def follow_periods(
     The campaigns' rows are held. participations: only their links, None for all of the campaigns'. Those
     of 2,000 visitors at once: the one to go on after.
     """
-    inside = and_(
-        campaign.c.starts_at.is_not(None),
-        campaign.c.ends_at.is_not(None),
-        click.c.clicked_at >= campaign.c.starts_at,
-        click.c.clicked_at < campaign.c.ends_at,
-        or_(participation.c.withdrawn_at.is_(None), click.c.clicked_at < participation.c.withdrawn_at),
-    )
-    query = (
-        select(click.c.link_id, click.c.visitor)
-        .join_from(click, campaign, campaign.c.id == click.c.campaign_id)
-        .join(participation, participation.c.id == click.c.participation_id)
-        .join(link, link.c.id == click.c.link_id)
-        .where(
-            among(click.c.campaign_id, campaigns),
-            link.c.slug.is_not(None),
-            or_(
-                click.c.verdict.is_(None),
-                and_(click.c.verdict == "outside_period", inside),
-                and_(click.c.verdict.in_(("billable", "duplicate")), ~inside),
-            ),
-        )
-        .distinct()
-        .order_by(click.c.link_id, click.c.visitor)
-        .limit(_PAIRS_AT_ONCE)
-    )
-    if participations is not None:
-        query = query.where(among(click.c.participation_id, participations))
-    if after is not None:
-        query = query.where(tuple_(click.c.link_id, click.c.visitor) > after)
-    unfit: list[store.Pair] = [(row.link_id, row.visitor) for row in await work.fetch_all(query)]
+    if participations is None:
+        some = among(click.c.campaign_id, campaigns)
+    else:
+        some = among(click.c.link_id, [link_id(ParticipationId(each)) for each in participations])
+    unfit = await store.unfit(work, some, after, _PAIRS_AT_ONCE)
     if not unfit:
         return None
     named = {name for name, _ in unfit}
@@ -183,16 +155,7 @@ async def reverse(work: Work, rows: Sequence[Row[Any]], *, taken_back: bool) -> 
     """Take billable clicks back, or give them back; how many changed. Their duplicates stay duplicates."""
     await copies.share_campaigns(work, {row.campaign_id for row in rows})
     await links.lock(work, among(link.c.id, {row.link_id for row in rows}))
-    changed = await work.fetch_all(
-        update(click)
-        .where(
-            among(click.c.id, {row.id for row in rows}),
-            click.c.reversed != taken_back,
-            click.c.verdict == "billable",
-        )
-        .values(reversed=taken_back)
-        .returning(click.c.link_id, click.c.verdict)
-    )
+    changed = await store.set_reversed(work, {row.id for row in rows}, taken_back)
     deltas: dict[UUID, dict[str, int]] = {}
     for row in changed:
         delta = difference(
@@ -205,12 +168,7 @@ async def reverse(work: Work, rows: Sequence[Row[Any]], *, taken_back: bool) -> 
 
 async def _periods(work: Work, ids: Collection[UUID]) -> dict[UUID, Period]:
     """When the clicks of these links count; a link is left out while its parts are still on their way."""
-    rows = await work.fetch_all(
-        select(link.c.id, campaign.c.starts_at, campaign.c.ends_at, participation.c.withdrawn_at)
-        .join_from(link, campaign, campaign.c.id == link.c.campaign_id)
-        .join(participation, participation.c.id == link.c.participation_id)
-        .where(among(link.c.id, ids), link.c.slug.is_not(None))
-    )
+    rows = await links.periods(work, ids)
     return {row.id: Period(row.starts_at, row.ends_at, row.withdrawn_at) for row in rows}
 
 

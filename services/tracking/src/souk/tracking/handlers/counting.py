@@ -5,13 +5,14 @@ from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, case, literal, null, select, update
+from sqlalchemy import Row
 
 from souk.chassis.work import Work
 from souk.tracking.domain.posts import Standing, counting
+from souk.tracking.store import copies
 from souk.tracking.store import posts as store
 from souk.tracking.store.sets import among
-from souk.tracking.store.tables import campaign, post
+from souk.tracking.store.tables import post
 
 
 async def recount(work: Work, participations: Collection[UUID], bumped: Collection[UUID]) -> set[UUID]:
@@ -23,14 +24,7 @@ async def recount(work: Work, participations: Collection[UUID], bumped: Collecti
     rows: list[Row[Any]] = (
         await store.lock(work, among(post.c.participation_id, participations)) if participations else []
     )
-    multi = {
-        row.id: row.multi_posting
-        for row in await work.fetch_all(
-            select(campaign.c.id, campaign.c.multi_posting).where(
-                among(campaign.c.id, {row.campaign_id for row in rows})
-            )
-        )
-    }
+    multi = await copies.multi_posting(work, {row.campaign_id for row in rows})
     by_participation: dict[UUID, list[Row[Any]]] = defaultdict(list)
     for row in rows:
         by_participation[row.participation_id].append(row)
@@ -41,16 +35,5 @@ async def recount(work: Work, participations: Collection[UUID], bumped: Collecti
         ]
         counted = counting(standings, multi_posting=multi[posts[0].campaign_id])
         flipped |= {row.id for row in posts if row.counts != (row.id in counted)}
-    if flipped:
-        already = among(post.c.id, bumped)
-        await work.execute(
-            update(post)
-            .where(among(post.c.id, flipped))
-            .values(
-                counts=~post.c.counts,
-                counts_since=case((post.c.counts, null()), else_=work.now),
-                version=post.c.version + case((already, literal(0)), else_=literal(1)),
-                changed_at=work.now,
-            )
-        )
+    await store.flip_counts(work, flipped, bumped)
     return flipped - set(bumped)

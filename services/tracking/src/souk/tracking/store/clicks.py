@@ -5,11 +5,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, bindparam, delete, func, select, tuple_, update
+from sqlalchemy import ColumnElement, Row, and_, bindparam, delete, func, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
 from souk.chassis.work import Work
-from souk.tracking.store.tables import click
+from souk.tracking.store.sets import among
+from souk.tracking.store.tables import campaign, click, link, participation
 
 Pair = tuple[UUID, str]
 
@@ -38,6 +39,51 @@ async def billable_of_visitors(work: Work, pairs: Collection[Pair]) -> Sequence[
         select(click.c.link_id, click.c.visitor, click.c.clicked_at).where(
             tuple_(click.c.link_id, click.c.visitor).in_(list(pairs)), click.c.verdict == "billable"
         )
+    )
+
+
+async def unfit(work: Work, some: ColumnElement[bool], after: Pair | None, limit: int) -> list[Pair]:
+    """The next (link, visitor) of whose clicks one has no verdict, or none that fits the link's period.
+
+    some: which clicks. Those whose link isn't made yet are left out.
+    """
+    inside = and_(
+        campaign.c.starts_at.is_not(None),
+        campaign.c.ends_at.is_not(None),
+        click.c.clicked_at >= campaign.c.starts_at,
+        click.c.clicked_at < campaign.c.ends_at,
+        or_(participation.c.withdrawn_at.is_(None), click.c.clicked_at < participation.c.withdrawn_at),
+    )
+    query = (
+        select(click.c.link_id, click.c.visitor)
+        .join_from(click, campaign, campaign.c.id == click.c.campaign_id)
+        .join(participation, participation.c.id == click.c.participation_id)
+        .join(link, link.c.id == click.c.link_id)
+        .where(
+            some,
+            link.c.slug.is_not(None),
+            or_(
+                click.c.verdict.is_(None),
+                and_(click.c.verdict == "outside_period", inside),
+                and_(click.c.verdict.in_(("billable", "duplicate")), ~inside),
+            ),
+        )
+        .distinct()
+        .order_by(click.c.link_id, click.c.visitor)
+        .limit(limit)
+    )
+    if after is not None:
+        query = query.where(tuple_(click.c.link_id, click.c.visitor) > after)
+    return [(row.link_id, row.visitor) for row in await work.fetch_all(query)]
+
+
+async def set_reversed(work: Work, ids: Collection[UUID], taken_back: bool) -> Sequence[Row[Any]]:
+    """Mark billable clicks; link and verdict of those that were not marked so before."""
+    return await work.fetch_all(
+        update(click)
+        .where(among(click.c.id, ids), click.c.reversed != taken_back, click.c.verdict == "billable")
+        .values(reversed=taken_back)
+        .returning(click.c.link_id, click.c.verdict)
     )
 
 

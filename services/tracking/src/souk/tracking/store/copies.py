@@ -124,6 +124,13 @@ async def version_of(work: Work, name: UUID) -> int | None:
     return version
 
 
+async def multi_posting(work: Work, ids: Collection[UUID]) -> dict[UUID, bool]:
+    rows = await work.fetch_all(
+        select(campaign.c.id, campaign.c.multi_posting).where(among(campaign.c.id, ids))
+    )
+    return {row.id: row.multi_posting for row in rows}
+
+
 async def participations(work: Work, ids: Collection[UUID]) -> Sequence[Row[Any]]:
     return await work.fetch_all(select(participation).where(among(participation.c.id, ids)))
 

@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 from souk.chassis.work import Work
 from souk.contracts.topics.links import Link
 from souk.tracking.store.sets import among
-from souk.tracking.store.tables import link
+from souk.tracking.store.tables import campaign, link, participation
 
 COUNTS = ("billable", "bot", "duplicate", "outside_period", "reversed")
 
@@ -45,6 +45,16 @@ async def expect(work: Work, rows: Sequence[Mapping[str, Any]]) -> None:
 
 async def lock(work: Work, *conditions: Any) -> list[Row[Any]]:
     return list(await work.fetch_all(select(link).where(*conditions).order_by(link.c.id).with_for_update()))
+
+
+async def periods(work: Work, ids: Collection[UUID]) -> Sequence[Row[Any]]:
+    """Start and end of the campaign, and withdrawal, of those links whose parts are all there."""
+    return await work.fetch_all(
+        select(link.c.id, campaign.c.starts_at, campaign.c.ends_at, participation.c.withdrawn_at)
+        .join_from(link, campaign, campaign.c.id == link.c.campaign_id)
+        .join(participation, participation.c.id == link.c.participation_id)
+        .where(among(link.c.id, ids), link.c.slug.is_not(None))
+    )
 
 
 async def slugs_taken(work: Work, slugs: Collection[str]) -> set[str]:

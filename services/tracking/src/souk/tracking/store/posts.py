@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, bindparam, select, tuple_, update
+from sqlalchemy import ColumnElement, Row, bindparam, case, literal, null, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
 from souk.chassis.work import Work
@@ -122,6 +122,26 @@ async def save(work: Work, rows: Sequence[Mapping[str, Any]]) -> None:
             | {"version": post.c.version + 1, "changed_at": work.now}
         ),
         [{"b_id": row["id"], **{name: row[name] for name in columns}} for row in rows],
+    )
+
+
+async def flip_counts(work: Work, ids: Collection[UUID], bumped: Collection[UUID]) -> None:
+    """Have locked posts count that did not, and the other way round, as their next versions.
+
+    bumped: those that are at their next version already.
+    """
+    if not ids:
+        return
+    already = among(post.c.id, bumped)
+    await work.execute(
+        update(post)
+        .where(among(post.c.id, ids))
+        .values(
+            counts=~post.c.counts,
+            counts_since=case((post.c.counts, null()), else_=work.now),
+            version=post.c.version + case((already, literal(0)), else_=literal(1)),
+            changed_at=work.now,
+        )
     )
 
 
