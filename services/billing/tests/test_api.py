@@ -342,14 +342,12 @@ async def test_bad_input_is_named_and_changes_nothing(billing, api):
 
 
 async def test_a_users_own_levels_override_the_matrix(billing, api, market):
-    user = uuid4()
-    caller = api.caller("staff", user=user)
+    user, home = uuid4(), uuid4()
+    caller = api.caller("staff", user=user, organisation=home)
     assert (await caller.get("/v1/payments")).status_code == 200
 
     await billing.tell(
-        User(
-            id=user, version=1, changed_at=market.now, organisation_id=uuid4(), levels={"payment": Level.NONE}
-        )
+        User(id=user, version=1, changed_at=market.now, organisation_id=home, levels={"payment": Level.NONE})
     )
 
     assert (await caller.get("/v1/payments")).status_code == 403

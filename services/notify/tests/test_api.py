@@ -50,7 +50,13 @@ class Api:
     http: httpx.AsyncClient
 
     async def ask(
-        self, method: str, path: str, role: str = "staff", subject: UUID | None = None, **send: Any
+        self,
+        method: str,
+        path: str,
+        role: str = "staff",
+        subject: UUID | None = None,
+        organisation: UUID | None = None,
+        **send: Any,
     ) -> Any:
         claims: dict[str, Any] = {
             "iss": "urn:souk:issuer",
@@ -61,7 +67,7 @@ class Api:
             "role": role,
         }
         if role != "influencer":
-            claims["org"] = str(uuid4())
+            claims["org"] = str(organisation or uuid4())
         token = jwt.encode({"alg": "RS256", "kid": KEY.kid}, claims, KEY, algorithms=["RS256"])
         return await self.http.request(method, path, headers={"Authorization": f"Bearer {token}"}, **send)
 
@@ -211,18 +217,19 @@ async def test_no_route_answers_without_a_token(api: Api) -> None:
         assert (await api.http.request(method, path)).json()["reason"] == "unauthenticated", path
 
 
-async def test_a_users_own_level_overrides_the_matrix(api: Api, house: House) -> None:
-    user, left = uuid4(), uuid4()
+async def test_a_users_own_level_overrides_the_matrix_in_their_organisation_alone(
+    api: Api, house: House
+) -> None:
+    user, left, home = uuid4(), uuid4(), uuid4()
     await house.hear(
-        User(
-            id=user, version=1, changed_at=START, organisation_id=uuid4(), levels={"notification": Level.NONE}
-        ),
-        User(id=left, version=1, changed_at=START, organisation_id=uuid4(), levels={}, active=False),
+        User(id=user, version=1, changed_at=START, organisation_id=home, levels={"notification": Level.NONE}),
+        User(id=left, version=1, changed_at=START, organisation_id=home, levels={}, active=False),
     )
 
     for one in (user, left):
-        assert (await api.ask("GET", "/v1/deliveries", "staff", one)).json()["reason"] == "forbidden"
-    assert (await api.ask("GET", "/v1/deliveries", "staff")).status_code == 200
+        assert (await api.ask("GET", "/v1/deliveries", "staff", one, home)).json()["reason"] == "forbidden"
+        assert (await api.ask("GET", "/v1/deliveries", "staff", one)).status_code == 200
+    assert (await api.ask("GET", "/v1/deliveries", "staff", organisation=home)).status_code == 200
 
 
 async def test_one_click_turns_notices_off_and_following_the_link_does_not(api: Api, house: House) -> None:

@@ -211,7 +211,7 @@ class Api:
 async def api(units: Units, issuer: Issuer) -> AsyncIterator[Api]:
     levels: dict[Area, Level] = {}
 
-    async def permissions_of(work: Work, user_id: UUID) -> dict[Area, Level]:
+    async def permissions_of(work: Work, who: Principal) -> dict[Area, Level]:
         return levels
 
     async def not_ready() -> str | None:

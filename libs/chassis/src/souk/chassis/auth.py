@@ -34,8 +34,10 @@ class Principal:
     influencer_id: InfluencerId | None
 
 
-PermissionsOf = Callable[[Work, UserId], Awaitable[Mapping[Area, Level]]]
-"""A user's own levels, which override the matrix area by area; empty when there are none."""
+PermissionsOf = Callable[[Work, Principal], Awaitable[Mapping[Area, Level]]]
+"""The levels that the caller's own organisation gave them: they override the matrix area by area.
+
+Empty when there are none: what another organisation says of the same subject does not count."""
 
 
 class Verifier(Protocol):
@@ -92,7 +94,7 @@ async def level_of(request: Request, who: Principal, area: Area) -> Level:
     """The caller's own level in `area` when the service knows one, else the matrix's."""
     permissions_of: PermissionsOf | None = request.app.state.permissions_of
     if permissions_of is not None and who.influencer_id is None:
-        own = await permissions_of(await work_of(request), who.user_id)
+        own = await permissions_of(await work_of(request), who)
         if area in own:
             return own[area]
     return DEFAULTS[who.role].get(area, Level.NONE)

@@ -6,9 +6,9 @@ from typing import get_args
 from sqlalchemy import select
 
 from souk.billing.store.tables import influencer, member, payee
+from souk.chassis.auth import Principal
 from souk.chassis.store import upsert_newer
 from souk.chassis.work import Work
-from souk.contracts.ids import UserId
 from souk.contracts.permissions import Area, Level
 from souk.contracts.topics.influencers import Influencer
 from souk.contracts.topics.payees import Payee
@@ -20,6 +20,7 @@ async def keep_users(work: Work, states: Sequence[User]) -> None:
         {
             "id": s.id,
             "version": s.version,
+            "organisation_id": s.organisation_id,
             "levels": {a: int(v) for a, v in s.levels.items()},
             "active": s.active,
         }
@@ -51,13 +52,14 @@ async def keep_payees(work: Work, states: Sequence[Payee]) -> None:
     await upsert_newer(work, payee, rows)
 
 
-async def permissions_of(work: Work, user: UserId) -> Mapping[Area, Level]:
-    """The user's own levels; nothing for one who is inactive, as all of an inactive organisation are.
+async def permissions_of(work: Work, who: Principal) -> Mapping[Area, Level]:
+    """The caller's own levels; nothing for one who is inactive, as all of an inactive organisation are.
 
-    Empty for a subject that is no user here, so that the defaults of the role hold: deactivating an
-    organisation stops its users, not a token that the issuer gives out for it without one.
+    Empty for a subject that is no user of their organisation here, so that the defaults of the role hold:
+    deactivating an organisation stops its users, not a token that the issuer gives out for it without one.
     """
-    row = await work.fetch_one(select(member.c.levels, member.c.active).where(member.c.id == user))
+    own = (member.c.id == who.user_id, member.c.organisation_id == who.organisation_id)
+    row = await work.fetch_one(select(member.c.levels, member.c.active).where(*own))
     if row is None:
         return {}
     if not row.active:

@@ -203,10 +203,11 @@ member = Table(
     metadata,
     Column("id", Uuid, primary_key=True),
     Column("version", BigInteger),
+    Column("organisation_id", Uuid),
     Column("levels", JSONB),
     Column("active", Boolean),
 )
-"""Copy of campaign.users: a user's own permission levels."""
+"""Copy of campaign.users: a user's own permission levels in their organisation."""
 
 influencer = Table(
     "influencer",

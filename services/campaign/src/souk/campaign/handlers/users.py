@@ -56,6 +56,6 @@ async def edit(work: Work, who: Principal, row: Row[Any], changes: Mapping[str, 
 async def _check_raise(
     work: Work, who: Principal, before: Mapping[Area, Level], after: Mapping[Area, Level]
 ) -> None:
-    own = DEFAULTS[who.role] | dict(await users.levels_of(work, who.user_id))
+    own = DEFAULTS[who.role] | dict(await users.levels_of(work, who))
     if areas := beyond(raised(before, after), own):
         raise Refused(Reason.FORBIDDEN, f"beyond your own level: {', '.join(areas)}", areas=areas)

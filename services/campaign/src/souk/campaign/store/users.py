@@ -12,7 +12,6 @@ from souk.campaign.store.tables import organisation, user
 from souk.chassis.auth import Principal
 from souk.chassis.problems import Refused
 from souk.chassis.work import Work
-from souk.contracts.ids import UserId
 from souk.contracts.permissions import Area, Level
 from souk.contracts.reasons import Reason
 from souk.contracts.topics.users import User
@@ -45,16 +44,16 @@ async def lock(work: Work, user_id: UUID, who: Principal) -> Row[Any]:
     return _known(await work.fetch_one(statement.with_for_update()))
 
 
-async def levels_of(work: Work, user_id: UserId) -> Mapping[Area, Level]:
-    """The user's own levels; none at all in any area once the user or their organisation is inactive.
+async def levels_of(work: Work, who: Principal) -> Mapping[Area, Level]:
+    """The caller's own levels; none at all in any area once the user or their organisation is inactive.
 
-    Empty for a subject that is no user, so that the defaults of the role hold: deactivating an organisation
-    stops its users, not a token that the issuer gives out for it without one.
+    Empty for a subject that is no user of their organisation, so that the defaults of the role hold:
+    deactivating an organisation stops its users, not a token that the issuer gives out for it without one.
     """
     row = await work.fetch_one(
         select(user.c.levels, (user.c.active & organisation.c.active).label("active"))
         .join(organisation, organisation.c.id == user.c.organisation_id)
-        .where(user.c.id == user_id)
+        .where(user.c.id == who.user_id, user.c.organisation_id == who.organisation_id)
     )
     if row is None:
         return {}

@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import Row, case, func, select, update
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 
+from souk.chassis.auth import Principal
 from souk.chassis.store import upsert_newer
 from souk.chassis.work import Work
 from souk.contracts.permissions import Area, Level
@@ -132,6 +133,7 @@ async def keep_users(work: Work, states: Sequence[User]) -> None:
         {
             "id": state.id,
             "version": state.version,
+            "organisation_id": state.organisation_id,
             "levels": {area: int(level) for area, level in state.levels.items()},
             "active": state.active,
         }
@@ -140,13 +142,14 @@ async def keep_users(work: Work, states: Sequence[User]) -> None:
     await upsert_newer(work, user_levels, rows)
 
 
-async def levels_of(work: Work, user_id: UUID) -> Mapping[Area, Level]:
-    """A user's own levels; nothing for one who is inactive, as all of an inactive organisation are.
+async def levels_of(work: Work, who: Principal) -> Mapping[Area, Level]:
+    """The caller's own levels; nothing for one who is inactive, as all of an inactive organisation are.
 
-    Empty for a subject that is no user here, so that the defaults of the role hold: deactivating an
-    organisation stops its users, not a token that the issuer gives out for it without one.
+    Empty for a subject that is no user of their organisation here, so that the defaults of the role hold:
+    deactivating an organisation stops its users, not a token that the issuer gives out for it without one.
     """
-    row = await work.fetch_one(select(user_levels).where(user_levels.c.id == user_id))
+    own = (user_levels.c.id == who.user_id, user_levels.c.organisation_id == who.organisation_id)
+    row = await work.fetch_one(select(user_levels).where(*own))
     if row is None:
         return {}
     if not row.active:

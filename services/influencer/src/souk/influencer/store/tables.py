@@ -265,10 +265,11 @@ user_levels = Table(
     metadata,
     Column("id", Uuid, primary_key=True),
     Column("version", BigInteger, nullable=False),
+    Column("organisation_id", Uuid, nullable=False),
     Column("levels", JSONB, nullable=False),
     Column("active", Boolean, nullable=False),
 )
-"""Copy of campaign.users.v1: own permission levels."""
+"""Copy of campaign.users.v1: own permission levels in their organisation."""
 
 account = Table(
     "account",

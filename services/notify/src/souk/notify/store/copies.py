@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import ARRAY, Table, Uuid, bindparam, func, literal, select
 from sqlalchemy.dialects.postgresql import insert
 
+from souk.chassis.auth import Principal
 from souk.chassis.store import upsert_newer
 from souk.chassis.work import Work
 from souk.contracts.permissions import Area, Level
@@ -188,6 +189,7 @@ async def store_users(work: Work, states: Sequence[User]) -> set[UUID]:
             {
                 "id": state.id,
                 "version": state.version,
+                "organisation_id": state.organisation_id,
                 "levels": dict(state.levels) if state.active else dict.fromkeys(get_args(Area), Level.NONE),
             }
             for state in states
@@ -195,13 +197,14 @@ async def store_users(work: Work, states: Sequence[User]) -> set[UUID]:
     )
 
 
-async def levels_of(work: Work, user: UUID) -> Mapping[Area, Level]:
-    """A user's own levels; empty when there are none.
+async def levels_of(work: Work, who: Principal) -> Mapping[Area, Level]:
+    """The caller's own levels; empty when there are none.
 
-    Empty too for a subject that is no user here, so that the defaults of the role hold: deactivating an
-    organisation stops its users, not a token that the issuer gives out for it without one.
+    Empty too for a subject that is no user of their organisation here, so that the defaults of the role hold:
+    deactivating an organisation stops its users, not a token that the issuer gives out for it without one.
     """
-    levels = await work.scalar(select(user_level.c.levels).where(user_level.c.id == user))
+    own = (user_level.c.id == who.user_id, user_level.c.organisation_id == who.organisation_id)
+    levels = await work.scalar(select(user_level.c.levels).where(*own))
     return {area: Level(level) for area, level in (levels or {}).items()}
 
 

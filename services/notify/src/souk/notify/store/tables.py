@@ -139,9 +139,10 @@ user_level = Table(
     metadata,
     Column("id", Uuid, primary_key=True),
     Column("version", BigInteger, nullable=False),
+    Column("organisation_id", Uuid, nullable=False),
     Column("levels", JSONB, nullable=False),
 )
-"""Read copy of users' own permission levels. Bound: one per user."""
+"""Read copy of users' own permission levels in their organisation. Bound: one per user."""
 
 occasion = Table(
     "occasion",

@@ -12,6 +12,7 @@ from uuid import UUID
 from sqlalchemy import Row, select
 from sqlalchemy.dialects.postgresql import insert
 
+from souk.chassis.auth import Principal
 from souk.chassis.store import upsert_newer
 from souk.chassis.work import Work
 from souk.contracts.permissions import Area, Level
@@ -30,6 +31,7 @@ async def copy_users(work: Work, states: Sequence[User]) -> None:
         {
             "id": s.id,
             "version": s.version,
+            "organisation_id": s.organisation_id,
             "levels": {area: int(level) for area, level in s.levels.items()}
             if s.active
             else dict.fromkeys(get_args(Area), int(Level.NONE)),
@@ -39,13 +41,14 @@ async def copy_users(work: Work, states: Sequence[User]) -> None:
     await upsert_newer(work, member, rows)
 
 
-async def levels_of(work: Work, user: UUID) -> Mapping[Area, Level]:
-    """A user's own levels; empty when there are none.
+async def levels_of(work: Work, who: Principal) -> Mapping[Area, Level]:
+    """The caller's own levels; empty when there are none.
 
-    Empty too for a subject that is no user here, so that the defaults of the role hold: deactivating an
-    organisation stops its users, not a token that the issuer gives out for it without one.
+    Empty too for a subject that is no user of their organisation here, so that the defaults of the role hold:
+    deactivating an organisation stops its users, not a token that the issuer gives out for it without one.
     """
-    levels = await work.scalar(select(member.c.levels).where(member.c.id == user))
+    own = (member.c.id == who.user_id, member.c.organisation_id == who.organisation_id)
+    levels = await work.scalar(select(member.c.levels).where(*own))
     return {area: Level(level) for area, level in (levels or {}).items()}
 
 

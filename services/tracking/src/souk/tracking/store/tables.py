@@ -41,9 +41,10 @@ member = Table(
     metadata,
     Column("id", Uuid, primary_key=True),
     Column("version", BigInteger, nullable=False),
+    Column("organisation_id", Uuid, nullable=False),
     Column("levels", JSONB, nullable=False),
 )
-"""Users' own permission levels."""
+"""Users' own permission levels in their organisation."""
 
 influencer = Table(
     "influencer",
