@@ -1,9 +1,11 @@
 """The month's figures against an oracle that shares no code with souk, and the same after a kill."""
 
 import random
+import re
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +14,14 @@ import trending
 from conftest import SEED
 from months import kill_at, play
 from oracle import Expected, expected
+from rich.console import Console
 
+from souk.local.demo.statement import show
 from souk.local.folder import Folder
 from souk.local.standins.catalogue import PACKAGED
 
 TAGS = frozenset({"comedy", "funny", "humor"})
+NUMBER = re.compile(r"\b\d+(?:\.\d+)?\b")
 PROCESSES = (
     *("kafka", "postgres", "valkey", "gateway", "standins"),
     *("campaign", "influencer", "tracking", "tracking-redirect", "billing", "notify"),
@@ -122,6 +127,17 @@ def test_a_start_batch_tells_everyone_of_all_five_campaigns_once(month: dict[str
     paid = len(month["payments"])
 
     assert month["notifications"]["email"] == 1_218 + paid
+
+
+def test_the_printed_statement_shows_every_figure_whole_on_80_columns(month: dict[str, Any]) -> None:
+    console = Console(width=80, file=StringIO())
+
+    show(console, month)
+
+    printed = console.file.getvalue()
+    assert "…" not in printed
+    for each in month["campaigns"]:
+        assert {each["peak_cost"], each["revenue"]} <= {f"{Decimal(a):.6f}" for a in NUMBER.findall(printed)}
 
 
 @pytest.mark.long

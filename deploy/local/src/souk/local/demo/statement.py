@@ -1,7 +1,7 @@
 """The month's figures, read back through the public API; nothing is computed here but counts of rows."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -87,34 +87,8 @@ def show(console: Console, statement: Json) -> None:
     rows = statement["rows"]
     skipped = ", ".join(f"{count} for {reason}" for reason, count in sorted(rows["skipped"].items()))
     console.print(f"\n[bold]{rows['read']} lines read[/], skipped: {skipped or 'none'}")
-    campaigns = Table(title="Campaigns", title_justify="left")
-    for column in (
-        "",
-        "type",
-        "status",
-        "budget",
-        "peak cost",
-        "cost",
-        "revenue",
-        "joined",
-        "posts",
-        "clicks",
-        "conversions",
-    ):
-        campaigns.add_column(
-            column, justify="right" if column in {"budget", "peak cost", "cost", "revenue"} else "left"
-        )
-    for each in statement["campaigns"]:
-        campaigns.add_row(
-            each["name"],
-            each["type"],
-            each["status"],
-            *(each[name] for name in ("budget", "peak_cost", "cost", "revenue")),
-            str(each["participations"].get("joined", 0)),
-            *(_counts(each[name]) for name in ("posts", "clicks", "conversions")),
-        )
-    console.print(campaigns)
-    earned = Table(title="Best earners", title_justify="left")
+    console.print(_campaigns(statement["campaigns"]))
+    earned = _table("Best earners")
     for column in ("campaign", "influencer", "posts", "views", "revenue", ""):
         earned.add_column(column, justify="right" if column in {"posts", "views", "revenue"} else "left")
     best = sorted(
@@ -133,10 +107,29 @@ def show(console: Console, statement: Json) -> None:
     console.print(earned)
     payments = Counter((payment["status"], payment["currency"]) for payment in statement["payments"])
     for (status, currency), count in sorted(payments.items()):
-        console.print(f"payments {status}: {count} in {currency}")
+        console.print(f"\npayments {status}: {count} in {currency}")
     ledger = statement["ledger"]
     console.print(f"ledger: {ledger['postings']} postings, sum {_counts(ledger['sum'])}")
     console.print(f"notifications: {_counts(statement['notifications'])}")
+
+
+def _campaigns(campaigns: Sequence[Json]) -> Table:
+    """A column for each campaign: five of them fit a terminal of 80 columns with every figure whole."""
+    table = _table("Campaigns")
+    table.add_column("")
+    for each in campaigns:
+        table.add_column(each["name"], justify="right")
+    for field in ("type", "status", "budget", "peak_cost", "cost", "revenue"):
+        table.add_row(field.replace("_", " "), *(each[field].removesuffix(".000000") for each in campaigns))
+    for field in ("participations", "posts", "clicks", "conversions"):
+        table.add_row(f"[bold]{field}[/]")
+        for verdict in sorted({verdict for each in campaigns for verdict in each[field]}):
+            table.add_row(f"  {verdict}", *(str(each[field].get(verdict, "-")) for each in campaigns))
+    return table
+
+
+def _table(title: str) -> Table:
+    return Table(title=f"\n{title}", title_justify="left", box=None, pad_edge=False)
 
 
 def _counts(found: Json) -> str:
