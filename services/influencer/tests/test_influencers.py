@@ -42,6 +42,27 @@ async def test_the_same_id_and_content_again_is_the_same_influencer(suite: Any) 
     assert len(await suite.published("influencer")) == 1
 
 
+async def test_influencers_sign_themselves_up_under_the_subject_of_their_token(suite: Any) -> None:
+    me = uuid4()
+    own = suite.caller("influencer", user=me)
+
+    for wrong in ({"id": str(uuid4())}, {"talent_agency_id": str(uuid4())}):
+        assert (await own.post("/v1/influencers", PROFILE | wrong)).status_code in (403, 404), wrong
+    both = {"items": [PROFILE, PROFILE]}
+    assert (await own.post("/v1/influencers/import", both)).status_code == 422
+    made = await own.post("/v1/influencers", PROFILE)
+    again = await own.post("/v1/influencers", PROFILE)
+
+    assert (made.status_code, made.json()["id"], again.json()["id"]) == (201, str(me), str(me))
+    assert [state.id for state in await suite.published("influencer")] == [me]
+    assert (await own.get(f"/v1/influencers/{me}/contact")).json()["email"] == "aki@creators.example"
+
+
+@pytest.mark.parametrize("role", ["advertiser", "agency"])
+async def test_who_pays_signs_nobody_up(suite: Any, role: Any) -> None:
+    assert (await suite.caller(role).post("/v1/influencers", PROFILE)).status_code == 403
+
+
 async def test_an_import_is_all_or_nothing_and_names_what_is_wrong(suite: Any) -> None:
     taken = await suite.influencer()
     items = [{"display_name": "a"}, {"display_name": "b", "id": str(taken)}]

@@ -58,13 +58,13 @@ class SignUp:
 async def sign_up(work: Work, who: Principal, asked: Sequence[SignUp], *, pointer: str) -> list[Row[Any]]:
     """Make all of them, or none; one that is there already with the same content is as good as made.
 
-    pointer: of the n-th in the request, with `{}` for n. Raises Refused(forbidden) for callers who sign
-    nobody up, Refused(unknown_organisation) and Refused(conflict) with a pointer to each.
+    pointer: of the n-th in the request, with `{}` for n. Influencers sign up themselves alone, under the
+    subject of their tokens. Raises Refused(forbidden) for callers who don't sign the asked up,
+    Refused(unknown_organisation) and Refused(conflict) with a pointer to each.
     """
-    if who.role not in ("staff", "talent-agency"):
-        raise Refused(Reason.FORBIDDEN, "staff and talent agencies sign influencers up")
+    _check_may(who, asked)
     await _check_agencies(work, who, asked, pointer)
-    ids = [work.new_id() if one.id is None else one.id for one in asked]
+    ids = [one.id or who.influencer_id or work.new_id() for one in asked]
     _check_once(ids, pointer)
     profiles = [_profile(one, who) for one in asked]
     made = await _insert(work, influencer, ids, profiles, signed_up_at=work.now)
@@ -88,6 +88,13 @@ async def sign_up(work: Work, who: Principal, asked: Sequence[SignUp], *, pointe
     return [row for row in there if row is not None]
 
 
+def _check_may(who: Principal, asked: Sequence[SignUp]) -> None:
+    if who.role not in ("staff", "talent-agency", "influencer"):
+        raise Refused(Reason.FORBIDDEN, "staff, talent agencies and influencers themselves sign up")
+    if who.influencer_id and any(one.id not in (None, who.influencer_id) for one in asked):
+        raise Refused(Reason.FORBIDDEN, "influencers sign up with the id that is their token's subject")
+
+
 async def _check_agencies(work: Work, who: Principal, asked: Sequence[SignUp], pointer: str) -> None:
     named = {one.talent_agency_id for one in asked if one.talent_agency_id is not None}
     kinds = await copies.kinds_of(work, named) if named else {}
@@ -104,6 +111,8 @@ def _may_represent(who: Principal, agency: UUID, kinds: Mapping[UUID, str]) -> b
     """An agency whose state has not arrived yet may be named: it arrives."""
     if who.role == "talent-agency":
         return agency == who.organisation_id
+    if who.role == "influencer":
+        return False
     return kinds.get(agency, "talent-agency") == "talent-agency"
 
 
