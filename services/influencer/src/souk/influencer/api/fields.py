@@ -38,7 +38,6 @@ Url = Annotated[str, StringConstraints(strip_whitespace=True, max_length=1_000),
 Secret = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
 Code = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{3,40}$")]
 Percent = Annotated[percent.Percent, Field(ge=0, le=10_000)]
-ShownPercent = percent.ShownPercent
 Bound = Annotated[int, Field(ge=0, le=10**15)]
 Age = Annotated[int, Field(ge=0, le=200)]
 

@@ -11,12 +11,12 @@ from souk.chassis.amount import Amount
 from souk.chassis.auth import Principal, allowed
 from souk.chassis.http import Routes, WorkDep
 from souk.chassis.paging import CursorDep, Page
+from souk.chassis.percent import ShownPercent
 from souk.chassis.problems import Refused
 from souk.chassis.work import Work
 from souk.contracts.reasons import Reason
 from souk.contracts.topics.campaigns import CampaignType
 from souk.contracts.topics.participations import ParticipationState
-from souk.influencer.api.fields import ShownPercent
 from souk.influencer.domain.status import Status
 from souk.influencer.store import accounts, campaigns, influencers
 from souk.influencer.store.offers import ORDER, offered

@@ -12,13 +12,14 @@ from souk.chassis.auth import Principal, allowed
 from souk.chassis.etag import IfMatchDep, set_etag
 from souk.chassis.http import Routes, TransactionalRoute, WorkDep
 from souk.chassis.paging import CursorDep, Page
+from souk.chassis.percent import ShownPercent
 from souk.chassis.problems import Refused
 from souk.chassis.work import Units, Work
 from souk.contracts.ids import CampaignId, InfluencerId, ParticipationId
 from souk.contracts.money import BasisPoints
 from souk.contracts.reasons import Reason
 from souk.contracts.topics.participations import ParticipationState
-from souk.influencer.api.fields import Percent, ShownPercent
+from souk.influencer.api.fields import Percent
 from souk.influencer.domain.participation import Move, Participation
 from souk.influencer.handlers import entries, moves
 from souk.influencer.handlers.entries import IneligibleError, Outcome
