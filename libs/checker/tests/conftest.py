@@ -1,0 +1,109 @@
+"""Topics of a test's own, written past every outbox, and databases that hold what a test puts there."""
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pytest
+from aiokafka import AIOKafkaProducer
+
+from souk.chassis.migrations import migrate
+from souk.contracts.state import State
+from souk.contracts.topic import SERVICES, Topic
+from souk.contracts.topics.organisations import Organisation
+from souk.contracts.topics.users import User
+from souk.local.testing import Database, MakeDatabase
+
+START = datetime(2017, 9, 14, tzinfo=UTC)
+ACME, BIRD = UUID(int=0xA1), UUID(int=0xA2)
+
+
+def organisation(of: UUID = ACME, version: int = 1, **fields: Any) -> Organisation:
+    usual: dict[str, Any] = {"kind": "advertiser", "name": "Acme", "country": "US"}
+    changed_at = START + timedelta(hours=version)
+    return Organisation(id=of, version=version, changed_at=changed_at, **(usual | fields))
+
+
+def user(of: UUID = BIRD, version: int = 1, **fields: Any) -> User:
+    usual: dict[str, Any] = {"organisation_id": ACME, "levels": {"campaign": 2, "payment": 1}}
+    return User(id=of, version=version, changed_at=START, **(usual | fields))
+
+
+@pytest.fixture(scope="session")
+def access(stack: Any) -> Callable[[str], dict[str, Any]]:
+    """Keyword arguments of an aiokafka client of a principal."""
+
+    def of(principal: str) -> dict[str, Any]:
+        login = stack.kafka.logins[principal]
+        return {
+            "bootstrap_servers": stack.kafka.bootstrap,
+            "security_protocol": stack.kafka.protocol,
+            "sasl_mechanism": stack.kafka.mechanism,
+            "sasl_plain_username": login.user,
+            "sasl_plain_password": login.password,
+        }
+
+    return of
+
+
+@pytest.fixture(scope="session")
+def kafka(access: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
+    return access("admin")
+
+
+Produce = Callable[..., Awaitable[None]]
+
+
+@pytest.fixture
+async def produce(kafka: dict[str, Any]) -> AsyncIterator[Produce]:
+    """`produce(topic, state, …)`; a pair of key and bytes goes to partition 0 as it is."""
+    producer = AIOKafkaProducer(**kafka, enable_idempotence=True)
+    await producer.start()
+
+    async def put(topic: Topic[Any], *records: State | tuple[bytes, bytes]) -> None:
+        for record in records:
+            key, value, partition = (
+                (topic.key(record), topic.dump(record), topic.partition(record))
+                if isinstance(record, State)
+                else (*record, 0)
+            )
+            await producer.send_and_wait(topic.name, value, key=key, partition=partition)
+
+    yield put
+    await producer.stop()
+
+
+@pytest.fixture(scope="session")
+async def templates(make_database: MakeDatabase) -> dict[str, Database]:
+    """A migrated database of every service."""
+    made = {}
+    for service in SERVICES:
+        found = find_spec(f"souk.{service}")
+        assert found is not None
+        made[service] = make_database(service)
+        migrations = Path(next(iter(found.submodule_search_locations or ()))) / "migrations"
+        await migrate(made[service].url, migrations)
+    return made
+
+
+@pytest.fixture
+def urls(database: MakeDatabase, templates: dict[str, Database]) -> dict[str, str]:
+    """The databases of all services, empty, by service."""
+    return {service: database(service, template).url for service, template in templates.items()}
+
+
+async def execute(url: str, sql: str, *values: Any) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(sql, *(json.dumps(v) if isinstance(v, dict | list) else v for v in values))
+    finally:
+        await connection.close()
+
+
+def checks(findings: Any) -> list[str]:
+    return sorted(one.check for one in findings)
