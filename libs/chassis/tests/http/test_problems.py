@@ -226,5 +226,6 @@ async def test_openapi_describes_problems_tokens_and_keys(api):
     assert make["security"] == [{"token": []}]
     assert "security" not in hook
     assert "default" in hook["responses"]
-    assert any(p["name"].lower() == "idempotency-key" for p in make["parameters"])
+    key = next(p for p in make["parameters"] if p["name"].lower() == "idempotency-key")
+    assert (key["required"], key["schema"]) == (True, {"type": "string"})
     assert not any(path.startswith(("/health", "/internal", "/metrics")) for path in described["paths"])

@@ -37,6 +37,7 @@ from souk.contracts.reasons import Reason
 _log = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 1024 * 1024
+_MANDATORY = {"if-match", "idempotency-key"}
 _SAFE = {"GET", "HEAD", "OPTIONS"}
 _PROBLEM_RESPONSE: dict[int | str, dict[str, Any]] = {
     "default": {
@@ -187,7 +188,9 @@ def application(
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            schemas = describe().setdefault("components", {}).setdefault("schemas", {})
+            document = describe()
+            _tell_mandatory_headers(document)
+            schemas = document.setdefault("components", {}).setdefault("schemas", {})
             problem = ProblemDetails.model_json_schema(ref_template="#/components/schemas/{model}")
             schemas |= problem.pop("$defs", {})
             schemas["Problem"] = problem
@@ -195,6 +198,15 @@ def application(
 
     app.openapi = openapi  # type: ignore[method-assign]
     return app
+
+
+def _tell_mandatory_headers(document: dict[str, Any]) -> None:
+    """Headers whose absence has a problem of its own are optional to FastAPI, and mandatory all the same."""
+    for path in document["paths"].values():
+        for operation in path.values():
+            for parameter in operation.get("parameters", ()):
+                if parameter["in"] == "header" and parameter["name"] in _MANDATORY:
+                    parameter |= {"required": True, "schema": {"type": "string"}}
 
 
 def _operation_id(route: APIRoute) -> str:

@@ -24,7 +24,8 @@ _PAYING: dict[CampaignType, tuple[str, ...]] = {
 
 
 def missing(brief: Brief) -> list[Fault]:
-    """Every mandatory field that isn't filled as the type demands; empty when the brief is complete."""
+    """Every mandatory field that isn't filled as the type demands, and every rate that promises what can't be
+    earned; empty when the brief is complete."""
     return [Fault(Reason.INCOMPLETE_CAMPAIGN, pointer, detail) for pointer, detail in _missing(brief)]
 
 
@@ -58,6 +59,9 @@ def _missing(brief: Brief) -> Iterator[tuple[str, str]]:
     paying = _PAYING[brief.type] + (_PER_POST if brief.track_posts else ())
     if not any(getattr(brief.rates, name) > 0 for name in paying):
         yield "/rates", f"at least one rate must pay: {', '.join(dict.fromkeys(paying))}"
+    for name in type(brief.rates).model_fields:
+        if name not in paying and getattr(brief.rates, name) > 0:
+            yield f"/rates/{name}", f"nothing in this {brief.type} campaign would ever be paid at this rate"
 
 
 def _hashtags(brief: Brief) -> Iterator[tuple[str, str]]:
