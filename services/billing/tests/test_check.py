@@ -1,0 +1,189 @@
+"""The checker on books that the service itself made: silent on them, and loud once they are tampered with."""
+
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import asyncpg
+import pytest
+from aiokafka import AIOKafkaProducer
+from sqlalchemy import select
+
+from souk.billing.store.tables import item
+from souk.checker import ledger
+from souk.checker.check import check
+from souk.checker.database import snapshot
+from souk.contracts.topics import TOPICS
+from souk.contracts.topics.campaigns import Rates
+
+from .conftest import ENDS, START
+
+
+@pytest.fixture
+def url(billing):
+    return billing.units.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+@pytest.fixture
+async def told(billing, states):
+    """A campaign's life: growth to the last micro, falls, refusals, releases, raises, approvals, payments."""
+    rates = Rates(posting=5, view=1, click=3, conversion=11, commission=1_000, follower=2)
+    campaign = {"rates": rates, "cap": 100, "budget": 200}
+    facts = [
+        states.terms(margin=3_300),
+        states.campaign(**campaign),
+        states.payee(),
+        states.payee("bob", country="JP"),
+        states.influencer(),
+        states.influencer("bob"),
+        states.participation(followers_base=4),
+        states.participation("bob"),
+        states.post("a", views=54),
+        states.post("b", views=45),
+        states.post("c", "bob", views=35),
+        states.post("a", views=47),
+        states.post("c", "bob", views=45),
+        states.post("a", views=47, status="ineffective", counts=False),
+        states.post("c", "bob", views=60, status="approved"),
+        states.link(billable=7),
+        states.conversion("order", "bob", net=[1_000, 55], refunded=[500]),
+        states.campaign(**(campaign | {"budget": 1_000, "budget_version": 2})),
+        states.post("a", views=47, status="pending", counts=True),
+        states.post("b", views=90),
+        states.campaign(**(campaign | {"cap": 400, "budget": 2_000_000, "budget_version": 3})),
+        states.link(billable=900, reversed=3),
+        states.link(billable=300, reversed=600),
+        states.conversion("order", "ann", net=[1_000, 55], refunded=[500]),
+        states.conversion("order", None, net=[1_000, 55], refunded=[1_000, 55], attribution=None),
+    ]
+    for place, fact in enumerate(facts):
+        billing.at(START + timedelta(hours=place))
+        facts[place] = fact.model_copy(update={"changed_at": states.now})
+        await billing.tell(facts[place])
+    return facts
+
+
+async def found(url):
+    async with snapshot(url) as connection:
+        return await ledger.check(connection)
+
+
+async def test_nothing_is_found_on_books_that_the_service_made(billing, told, url):
+    assert await found(url) == []
+    assert {("b", True), ("c", True)} <= {
+        (row.name, row.refused > 0) for row in await billing._rows(select(item))
+    }
+
+    billing.at(ENDS + timedelta(days=1))
+    await billing.run_timers()
+    await billing.run_payments()
+
+    assert await found(url) == []
+    assert (await billing.balances())["receivable"] > 0
+
+
+@pytest.fixture
+def kafka(stack):
+    login = stack.kafka.logins["admin"]
+    return {
+        "bootstrap_servers": stack.kafka.bootstrap,
+        "security_protocol": stack.kafka.protocol,
+        "sasl_mechanism": stack.kafka.mechanism,
+        "sasl_plain_username": login.user,
+        "sasl_plain_password": login.password,
+    }
+
+
+@pytest.fixture
+async def topics_told(billing, told, kafka, topic_copies):
+    """Topics of the test's own with all that billing was told, and all that it told."""
+    copies = topic_copies(*TOPICS)
+    of = {topic.state: topic for topic in copies}
+    producer = AIOKafkaProducer(**kafka)
+    await producer.start()
+    try:
+        for state in [*told, *(state for _, state in await billing.published())]:
+            topic = of[type(state)]
+            await producer.send(
+                topic.name, topic.dump(state), key=topic.key(state), partition=topic.partition(state)
+            )
+    finally:
+        await producer.stop()
+    return copies
+
+
+async def test_nothing_is_found_between_billings_rows_and_the_topics(url, kafka, topics_told):
+    report = await check({"billing": url}, kafka, topics=topics_told, now=ENDS)
+
+    assert list(map(str, report.findings)) == []
+    assert report.checked["postings"] > 20
+
+
+_GROWN = "(SELECT min(id) FROM entry WHERE (inputs ->> 'budget_room')::bigint > 0 AND participation_id = ann)"
+FAULTS = {
+    "UPDATE posting SET amount = amount + 1 WHERE account = 'margin' AND entry_id = grown":
+        {"unbalanced", "balance_differs"},
+    "DELETE FROM entry WHERE id = grown": {"unbalanced"},
+    "UPDATE posting SET currency = 'JPY' WHERE entry_id = grown": {"unbalanced"},
+    "UPDATE balance SET amount = amount + 1 WHERE account = 'receivable'": {"balance_differs"},
+    "UPDATE balance SET postings = postings + 1 WHERE account = 'accrued'": {"balance_differs"},
+    "DELETE FROM balance WHERE account = 'margin'": {"balance_differs"},
+    "UPDATE account SET budget = consumed - 1": {"overspent"},
+    # Reckoned with more than was left, as if another's postings had not been seen.
+    "UPDATE entry SET inputs = inputs || '{\"budget_room\": 1900000}' WHERE id = grown": {"overspent"},
+    "UPDATE entry SET inputs = inputs || '{\"budget_room\": 1}' WHERE id = grown": {"overspent"},
+    "UPDATE account SET cap = 99": {"over_cap"},
+    "UPDATE entry SET inputs = inputs || '{\"cap_room\": 399}' WHERE id = grown": {"over_cap"},
+    "UPDATE entry SET inputs = inputs || '{\"cap_room\": 1}' WHERE id = grown": {"over_cap"},
+    "UPDATE posting SET amount = amount + CASE account WHEN 'margin' THEN 1 ELSE -1 END "
+    "WHERE account IN ('margin', 'accrued') AND entry_id = grown":
+        {"cost_differs", "balance_differs", "split_differs"},
+    "UPDATE account SET margin = 3000": {"cost_differs"},
+    "UPDATE account SET consumed = consumed + 1": {"cost_differs"},
+    "UPDATE participation SET cost = cost + 1 WHERE id = ann": {"cost_differs"},
+    "UPDATE item SET refused = refused + 1 WHERE name = 'a'": {"split_differs"},
+    "UPDATE item SET earned = earned - 1, refused = refused + 1 WHERE name = 'b'": {"split_differs"},
+    "UPDATE participation SET capped = capped + 1, worth = worth + 1 WHERE id = ann": {"split_differs"},
+}  # fmt: skip
+
+
+async def test_each_fault_in_the_books_is_found(told, states, url):
+    ann = f"'{states.part('ann')}'"
+    grown = _GROWN.replace("ann)", f"{ann})")
+    found = {}
+    connection = await asyncpg.connect(url)
+    try:
+        async with undone(connection):
+            await unguard(connection)
+            assert await ledger.check(connection) == []
+            for fault in FAULTS:
+                async with undone(connection):
+                    await connection.execute(
+                        fault.replace("= grown", f"= {grown}").replace("= ann", f"= {ann}")
+                    )
+                    found[fault] = {one.check for one in await ledger.check(connection)}
+    finally:
+        await connection.close()
+
+    assert {fault: found[fault] & expected for fault, expected in FAULTS.items()} == FAULTS
+
+
+@asynccontextmanager
+async def undone(connection):
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        yield
+    finally:
+        await transaction.rollback()
+
+
+async def unguard(connection):
+    """Take away the database's own guards, which these faults could not get past."""
+    checks = await connection.fetch(
+        "SELECT conrelid::regclass::text AS of, conname AS name FROM pg_constraint "
+        "WHERE contype = 'c' AND conrelid <> 0"
+    )
+    for check_ in checks:
+        await connection.execute(f"ALTER TABLE {check_['of']} DROP CONSTRAINT {check_['name']}")
+    for table in ("posting", "entry"):
+        await connection.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
