@@ -11,7 +11,19 @@ from souk.tracking.handlers import posts
 from souk.tracking.store import posts as store
 from souk.tracking.store.tables import post
 
-from .conftest import AUTUMN, DAY, END, KENJI, MARIE, POLL, SPRING, START, campaign, participation
+from .conftest import (
+    AUTUMN,
+    DAY,
+    END,
+    KENJI,
+    MARIE,
+    POLL,
+    SPRING,
+    START,
+    campaign,
+    influencer,
+    participation,
+)
 
 HOUR = timedelta(hours=1)
 
@@ -28,6 +40,16 @@ async def standing(house):
         "SELECT external_id, status, counts, counted_views FROM post ORDER BY published_at, external_id"
     )
     return {row[0]: row[1:] for row in rows}
+
+
+def answer_to(asked, *, granted, version=None):
+    """What billing says to a post that asked to be effective again, at its version unless told otherwise."""
+    told = Reinstatement(post_id=asked.id, post_version=version or asked.version, granted=granted)
+    return Earning(
+        id=asked.participation_id, version=told.post_version, changed_at=START, campaign_id=SPRING,
+        influencer_id=MARIE, currency="USD", worth=0, revenue=0, capped=0, refused=0, approved=0,
+        reinstated=(told,),
+    )  # fmt: skip
 
 
 async def post_named(house, name):
@@ -137,6 +159,41 @@ async def test_second_post_counts_once_the_first_is_ineffective(house):
     assert after["second"][1]
 
 
+async def told_standing(house):
+    return [
+        (state.external_id, state.counts) for _, state in await house.published() if isinstance(state, Post)
+    ]
+
+
+@pytest.mark.parametrize("change", ["found", "ineffective", "granted"])
+async def test_what_stops_counting_is_told_before_what_begins_to(house, change):
+    """In the other order the budget would be asked for both, and refuse what it holds after the fall."""
+    await joined(house, multi_posting=False)
+    house.tube.video("later", "UCmarie", START + HOUR)
+    await house.poll(POLL)
+    if change == "ineffective":
+        async with house.units.begin() as work:
+            await posts.approve(work, post.c.external_id == "later")
+    if change == "found":
+        await house.published()
+    house.tube.video("earlier", "UCmarie", START)
+    await house.poll(POLL + DAY)
+    if change == "ineffective":
+        await house.published()
+        async with house.units.begin() as work:
+            await posts.make_ineffective(work, await post_named(house, "later"), "not on brand")
+    if change == "granted":
+        async with house.units.begin() as work:
+            await posts.make_ineffective(work, await post_named(house, "earlier"), "too early")
+        async with house.units.begin() as work:
+            await posts.ask_to_reinstate(work, await post_named(house, "earlier"))
+        await house.published()
+        await house.hear(answer_to(await post_named(house, "earlier"), granted=True))
+
+    begins, stops = ("earlier", "later")
+    assert await told_standing(house) == [(stops, False), (begins, True)]
+
+
 async def since(house):
     """By content: the instant since which it counts, as the newest published state says."""
     return {
@@ -192,16 +249,9 @@ async def test_a_post_is_effective_again_only_when_billing_grants_it(house, gran
         await posts.ask_to_reinstate(work, await post_named(house, "v"))
     asked = await post_named(house, "v")
 
-    def answer(version):
-        told = Reinstatement(post_id=asked.id, post_version=version, granted=granted)
-        return Earning(
-            id=asked.participation_id, version=version, changed_at=START, campaign_id=SPRING, influencer_id=MARIE,  # noqa: E501
-            currency="USD", worth=0, revenue=0, capped=0, refused=0, approved=0, reinstated=(told,),
-        )  # fmt: skip
-
-    await house.hear(answer(asked.version - 1))
+    await house.hear(answer_to(asked, granted=granted, version=asked.version - 1))
     assert (await post_named(house, "v")).status == "pending"
-    await house.hear(answer(asked.version))
+    await house.hear(answer_to(asked, granted=granted))
 
     row = await post_named(house, "v")
     assert (row.status, row.reason) == (status, reason)

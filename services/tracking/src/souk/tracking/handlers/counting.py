@@ -1,7 +1,7 @@
 """Which of a participation's posts counts, after anything about them changed (domain.md §4)."""
 
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 from uuid import UUID
 
@@ -13,6 +13,16 @@ from souk.tracking.store import copies
 from souk.tracking.store import posts as store
 from souk.tracking.store.sets import among
 from souk.tracking.store.tables import post
+
+
+def publish(work: Work, told: Iterable[tuple[str, Row[Any]]]) -> None:
+    """Publish posts with their events: those that don't count first, else in the given order.
+
+    What stops counting frees the budget that what begins to count in its place needs: the other way round
+    billing would refuse for good what the budget holds.
+    """
+    for event, row in sorted(told, key=lambda each: each[1].counts):
+        work.publish(event, store.post_state(row))
 
 
 async def recount(work: Work, participations: Collection[UUID], bumped: Collection[UUID]) -> set[UUID]:

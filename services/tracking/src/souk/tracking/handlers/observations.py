@@ -15,7 +15,7 @@ from souk.contracts.topics.posts import Metrics, PostStatus, PostWarning
 from souk.tracking.adapters.platform import Video
 from souk.tracking.domain import posts as rules
 from souk.tracking.domain.metrics import Observation, is_ad_fraud, merge
-from souk.tracking.handlers.counting import recount
+from souk.tracking.handlers.counting import publish, recount
 from souk.tracking.store import contents, copies
 from souk.tracking.store import posts as store
 from souk.tracking.store.tables import participation
@@ -35,7 +35,7 @@ class Seen:
 async def record(work: Work, platform: str, seen: Sequence[Seen], observed_at: datetime) -> None:
     """Store one chunk of answers, fetched at `observed_at`, in the given order (published_at, external_id).
 
-    Posts are published in that order, because the order decides who gets the last of a budget.
+    Posts that count are published in that order, because the order decides who gets the last of a budget.
     """
     takers = await _takers(work, {each.account_id for each in seen})
     pieces = await contents.lock(work, [(each.account_id, each.external_id) for each in seen])
@@ -81,11 +81,8 @@ async def record(work: Work, platform: str, seen: Sequence[Seen], observed_at: d
         work, {row["participation_id"] for row in new}, bumped={name for _, name in events}
     )
     saved = {row.id: row for row in await store.read(work, {name for _, name in events} | flipped)}
-    for event, name in events:
-        work.publish(event, store.post_state(saved[name]))
-    for row in saved.values():
-        if row.id in flipped:
-            work.publish("post.changed", store.post_state(row))
+    flips = [("post.changed", row) for row in saved.values() if row.id in flipped]
+    publish(work, [*((event, saved[name]) for event, name in events), *flips])
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from souk.contracts.reasons import Reason
 from souk.contracts.topics.earnings import Earning
 from souk.contracts.topics.posts import PostStatus, WarningKind
 from souk.tracking.domain import posts as rules
-from souk.tracking.handlers.counting import recount
+from souk.tracking.handlers.counting import publish, recount
 from souk.tracking.store import copies
 from souk.tracking.store import posts as store
 from souk.tracking.store.sets import among
@@ -183,8 +183,8 @@ async def _change_standing(
     changed = {row["id"] for row in values}
     await store.save(work, values)
     flipped = await recount(work, participations, bumped=changed)
-    for row in await store.read(work, changed | flipped):
-        work.publish(event if row.id in changed else "post.changed", store.post_state(row))
+    rows = await store.read(work, changed | flipped)
+    publish(work, [(event if row.id in changed else "post.changed", row) for row in rows])
 
 
 async def _save_and_publish(work: Work, event: str, values: Sequence[dict[str, Any]]) -> None:
