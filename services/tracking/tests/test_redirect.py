@@ -279,6 +279,33 @@ async def test_who_waits_for_the_disk_is_answered_by_one_sync_and_segments_stay_
     assert Spool(tmp_path).depth == 100
 
 
+@pytest.mark.parametrize("call", ["fsync", "close"])
+async def test_a_segment_that_could_not_be_opened_loses_no_later_click(tmp_path, monkeypatch, call):
+    """The folder's entry could not be made safe; the next click tries with a new segment."""
+    real, failures = getattr(os, call), [OSError("I/O error")]
+
+    def fails_once(descriptor):
+        real(descriptor)
+        if failures:
+            raise failures.pop()
+
+    spool = Spool(tmp_path)
+    running = asyncio.create_task(spool.run())
+    monkeypatch.setattr(os, call, fails_once)
+
+    with pytest.raises(OSError, match="not written"):
+        await spool.append(encode(0, uuid4().bytes, b"first"))
+    for _ in range(2):
+        await spool.append(encode(0, uuid4().bytes, b"later"))
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+    assert spool.depth == 2
+    assert [each.value for each in spool.read(spool.segments[0])[0]] == [b"later", b"later"]
+    assert [path.name for path in tmp_path.iterdir()] == [spool.segments[0].path.name]
+    assert Spool(tmp_path).depth == 2
+
+
 @pytest.mark.parametrize(
     ("agent", "bot"),
     [

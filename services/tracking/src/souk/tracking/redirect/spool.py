@@ -168,15 +168,23 @@ class Spool:
             self._close()
 
     def _open(self) -> None:
-        path = self._folder / f"{self._next:012d}{_SUFFIX}"
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        folder = os.open(self._folder, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        segment = Segment(self._folder / f"{self._next:012d}{_SUFFIX}", 0, 0)
+        # Whatever fails below, the next try is not in the way of what this one left.
         self._next += 1
-        self.segments.append(Segment(path, 0, 0))
+        file = os.open(segment.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            folder = os.open(self._folder, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+        except OSError:
+            os.close(file)
+            segment.path.unlink()
+            raise
+        # In this order: a segment that is not active may be removed once nothing in it is missing.
+        self._file = file
+        self.segments.append(segment)
 
     def _close(self) -> None:
         if self._file is not None:
