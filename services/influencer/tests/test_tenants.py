@@ -15,7 +15,7 @@ CALLERS = (
     "staff", "advertiser", "agency", "talent-agency", "influencer",
     "other advertiser", "other agency", "other talent-agency", "other influencer",
 )  # fmt: skip
-OK, CREATED, NONE, NO, LOST = 200, 201, 204, 403, 404
+OK, CREATED, NONE, NO, LOST, THERE = 200, 201, 204, 403, 404, 409
 
 
 def row(*statuses: int) -> dict[str, int]:
@@ -36,9 +36,10 @@ ROUTES: dict[tuple[str, str], tuple[object, dict[str, int]]] = {
     ("GET", "/v1/influencers/{influencer}/payee"): (None, INSIDERS),
     ("PUT", "/v1/influencers/{influencer}/payee"): ({}, INSIDERS),
     ("POST", "/v1/influencers"): (
-        {"display_name": "n"}, row(CREATED, NO, NO, CREATED, NO, NO, NO, CREATED, NO)),
+        {"display_name": "n"}, row(CREATED, NO, NO, CREATED, THERE, NO, NO, CREATED, THERE)),
     ("POST", "/v1/influencers/import"): (
-        {"items": [{"display_name": "n"}]}, row(CREATED, NO, NO, CREATED, NO, NO, NO, CREATED, NO)),
+        {"items": [{"display_name": "n"}]},
+        row(CREATED, NO, NO, CREATED, THERE, NO, NO, CREATED, THERE)),
     ("GET", "/v1/selections/{campaign}"): (None, RUNNERS),
     ("POST", "/v1/selections/{campaign}/deselect"): ({"influencer_ids": ["{nobody}"]}, RUNNERS),
     ("POST", "/v1/selections/{campaign}/reselect"): ({"influencer_ids": ["{nobody}"]}, RUNNERS),

@@ -221,7 +221,10 @@ class PayeeOut(BaseModel):
 async def sign_up_influencer(
     body: InfluencerIn, work: WorkDep, who: Manager, response: Response
 ) -> InfluencerOut:
-    """The caller may give the id; the same content again is answered with what is there."""
+    """Staff and talent agencies may give the id; influencers sign themselves up, under their token's subject.
+
+    The same content again is answered with what is there.
+    """
     _refuse_unborn([body], work, "")
     [row] = await signups.sign_up(work, who, [body.asked()], pointer="")
     response.headers["Location"] = f"/v1/influencers/{row.id}"
