@@ -33,6 +33,9 @@ from .conftest import (
 
 BROWSER = subscription("https://push.example.org/1")
 DAY = timedelta(days=1)
+RETENTION = (
+    "INSERT INTO timer (kind, subject, due_at, data) VALUES ('retention', 'all', '2017-09-20+00', '{}')"
+)
 
 
 async def test_a_start_is_one_mail_for_all_campaigns_and_a_push_and_a_notice_for_each(house: House) -> None:
@@ -156,6 +159,36 @@ async def test_each_application_is_rejected_once(house: House) -> None:
     assert len(await house.deliveries()) == 2
 
 
+@pytest.mark.parametrize(
+    "decided",
+    [
+        participation(applied_at=START),
+        participation(state="rejected", joined_at=None, applied_at=START),
+        post(status="approved", approved_at=START),
+    ],
+    ids=["approved", "rejected", "post approved"],
+)
+async def test_an_edit_tells_nothing_again_when_the_delivery_is_long_gone(house: House, decided: Any) -> None:
+    told = await house.told(contact(), campaign(), decided)
+    await house.execute(RETENTION)
+    house.advance(181 * DAY)
+    await house.work_off()
+    gone = await house.deliveries()
+
+    edited = decided.model_copy(update={"version": 2, "changed_at": START + 181 * DAY})
+    assert (len(told), gone, await house.told(edited)) == (1, [], [])
+
+
+async def test_a_rejection_is_told_however_long_the_application_waited(house: House) -> None:
+    late = {"state": "rejected", "joined_at": None, "applied_at": START}
+    house.advance(60 * DAY)
+
+    rejected = participation(**late).model_copy(update={"changed_at": START + 60 * DAY})
+    told = await house.told(contact(), campaign(ends_at=START + 90 * DAY), rejected)
+
+    assert [row[0] for row in told] == ["participation.rejected"]
+
+
 async def test_the_changes_of_posts_are_told_once_each(house: House) -> None:
     await house.hear(contact(), campaign(), post(), post(version=2, status="ineffective"))
     await house.hear(post(version=3, status="ineffective"), post(version=3, status="ineffective"))
@@ -263,9 +296,7 @@ async def test_what_is_final_is_published_and_republished_as_it_is(house: House)
 
 
 async def test_old_rows_go_after_their_time(house: House) -> None:
-    await house.execute(
-        "INSERT INTO timer (kind, subject, due_at, data) VALUES ('retention', 'all', '2017-09-20+00', '{}')"
-    )
+    await house.execute(RETENTION)
     await house.told(contact(), campaign(), participation(applied_at=START), announcement({MARIE: [SPRING]}))
 
     house.advance(61 * DAY)

@@ -18,8 +18,10 @@ from souk.notify.domain.definitions import Kind
 PaymentStatus = Literal["reviewing", "paid", "failed"]
 
 NEWS = timedelta(days=30)
-"""What is older isn't told any more. Deliveries are kept at least as long, so that reading old topics
-again finds either the delivery or something too old."""
+"""What is older isn't told any more."""
+KEPT = timedelta(days=180)
+"""How long deliveries are: longer than something is news, so that reading old topics again finds either the
+delivery or something too old."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,7 @@ class Notice:
     """Something to tell one influencer.
 
     subject: what it is about, with `occurrence` its identity. campaign_id: None when it is about money.
+    at: when it happened, by which it is news.
     """
 
     kind: Kind
@@ -34,6 +37,7 @@ class Notice:
     subject: UUID
     campaign_id: UUID | None
     occurrence: str
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,23 +54,29 @@ def instant(at: datetime) -> str:
     return at.isoformat(timespec="microseconds")
 
 
-def is_news(changed_at: datetime, now: datetime) -> bool:
-    return changed_at > now - NEWS
+def is_news(at: datetime, now: datetime) -> bool:
+    return at > now - NEWS
 
 
 def of_participation(participation: Participation) -> Notice | None:
     """Approved: joined after having applied. Rejected: once for each application."""
-    if participation.applied_at is None:
+    applied_at = participation.applied_at
+    if applied_at is None:
         return None
     kind: Kind
     match participation.state, participation.joined_at:
         case "joined", datetime() as joined_at:
-            kind, occurrence = "participation.approved", instant(joined_at)
+            kind, occurrence, at = "participation.approved", instant(joined_at), joined_at
         case "rejected", _:
-            kind, occurrence = "participation.rejected", instant(participation.applied_at)
+            # When isn't in the state, and edits move its changed_at. While the application is young enough
+            # a delivery made for it is still kept, so that it is found.
+            kind, occurrence = "participation.rejected", instant(applied_at)
+            at = min(participation.changed_at, applied_at + KEPT - NEWS)
         case _:
             return None
-    return Notice(kind, participation.influencer_id, participation.id, participation.campaign_id, occurrence)
+    return Notice(
+        kind, participation.influencer_id, participation.id, participation.campaign_id, occurrence, at
+    )
 
 
 def of_post(before: PostStatus | None, post: Post) -> Notice | None:
@@ -76,12 +86,12 @@ def of_post(before: PostStatus | None, post: Post) -> Notice | None:
     """
     kind: Kind
     if post.status == "approved" and post.approved_at is not None:
-        kind, occurrence = "post.approved", instant(post.approved_at)
+        kind, occurrence, at = "post.approved", instant(post.approved_at), post.approved_at
     elif post.status == "ineffective" and before not in ("ineffective", "pending"):
-        kind, occurrence = "post.ineffective", str(post.version)
+        kind, occurrence, at = "post.ineffective", str(post.version), post.changed_at
     else:
         return None
-    return Notice(kind, post.influencer_id, post.id, post.campaign_id, occurrence)
+    return Notice(kind, post.influencer_id, post.id, post.campaign_id, occurrence, at)
 
 
 def of_payment(before: PaymentStatus | None, payment: Payment) -> Notice | None:
@@ -100,7 +110,7 @@ def of_payment(before: PaymentStatus | None, payment: Payment) -> Notice | None:
         kind, occurrence = "payment.made", ""
     else:
         return None
-    return Notice(kind, payment.influencer_id, payment.id, None, occurrence)
+    return Notice(kind, payment.influencer_id, payment.id, None, occurrence, payment.changed_at)
 
 
 def exhaustion_of(budget: Budget) -> Exhaustion | None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from souk.chassis.work import Work
 from souk.contracts.topics.payments import Payment
 from souk.notify.domain.changes import changes
-from souk.notify.domain.notices import is_news, of_payment
+from souk.notify.domain.notices import of_payment
 from souk.notify.handlers.telling import tell
 from souk.notify.store import copies
 from souk.notify.store.tables import payment
@@ -18,7 +18,7 @@ async def keep_payments(work: Work, payments: Sequence[Payment]) -> None:
         [
             notice
             for before, one in changes(payments, known, lambda one: one.status)
-            if is_news(one.changed_at, work.now) and (notice := of_payment(before, one))
+            if (notice := of_payment(before, one))
         ],
     )
     await copies.store_payments(work, payments)

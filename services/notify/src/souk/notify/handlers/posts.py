@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from souk.chassis.work import Work
 from souk.contracts.topics.posts import Post
 from souk.notify.domain.changes import changes
-from souk.notify.domain.notices import is_news, of_post
+from souk.notify.domain.notices import of_post
 from souk.notify.handlers.telling import tell
 from souk.notify.store import copies
 from souk.notify.store.tables import post
@@ -18,7 +18,7 @@ async def keep_posts(work: Work, posts: Sequence[Post]) -> None:
         [
             notice
             for before, one in changes(posts, known, lambda one: one.status)
-            if is_news(one.changed_at, work.now) and (notice := of_post(before, one))
+            if (notice := of_post(before, one))
         ],
     )
     await copies.store_posts(work, posts)

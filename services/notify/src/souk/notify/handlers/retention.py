@@ -3,10 +3,10 @@
 from datetime import timedelta
 
 from souk.chassis.timers import Job
+from souk.notify.domain.notices import KEPT
 from souk.notify.store import announcements, deliveries, occasions
 
 RETENTION = "retention"
-DELIVERIES_KEPT = timedelta(days=180)
 ANNOUNCEMENTS_KEPT = timedelta(days=60)
 _EVERY = timedelta(days=7)
 
@@ -16,7 +16,7 @@ async def remove_old(job: Job) -> None:
     while True:
         async with job.units.begin() as work:
             removed = (
-                await deliveries.remove_old(work, work.now - DELIVERIES_KEPT),
+                await deliveries.remove_old(work, work.now - KEPT),
                 await announcements.remove_old(work, work.now - ANNOUNCEMENTS_KEPT),
                 await occasions.remove_old(work, work.now),
             )

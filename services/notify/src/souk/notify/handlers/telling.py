@@ -5,7 +5,7 @@ from typing import Any
 
 from souk.chassis.work import Work
 from souk.contracts.topics.deliveries import Channel
-from souk.notify.domain.notices import Notice
+from souk.notify.domain.notices import Notice, is_news
 from souk.notify.store import copies, deliveries
 from souk.notify.store.notices import of_notices
 
@@ -15,12 +15,13 @@ ALL = "all"
 
 
 async def tell(work: Work, notices: Sequence[Notice]) -> None:
-    """Make the deliveries of `notices`; one that was told before makes none."""
-    if not notices:
+    """Make the deliveries of those `notices` that are news; one that was told before makes none."""
+    news = [notice for notice in notices if is_news(notice.at, work.now)]
+    if not news:
         return
-    await copies.lock_contacts(work, {notice.influencer_id for notice in notices})
-    await copies.lock_campaigns(work, {n.campaign_id for n in notices if n.campaign_id is not None})
-    await make(work, of_notices(notices))
+    await copies.lock_contacts(work, {notice.influencer_id for notice in news})
+    await copies.lock_campaigns(work, {n.campaign_id for n in news if n.campaign_id is not None})
+    await make(work, of_notices(news))
 
 
 async def make(work: Work, source: deliveries.Source) -> None:
