@@ -232,6 +232,24 @@ async def test_eligibility_is_explained_with_what_was_decided(suite: Any) -> Non
     assert (decision["effect"], decision["inputs"]) == ("refused", found["inputs"])
 
 
+async def test_a_refusal_and_its_record_are_one_unit_of_work(suite: Any) -> None:
+    who, campaign = await suite.influencer(), suite.campaign(audience={"regions": ["Kansai"]})
+    await suite.reads(campaign)
+    join = {"campaign_id": str(campaign.id), "influencer_id": str(who)}
+
+    refused = await suite.staff.post("/v1/participations", join, key="once")
+    units = await suite.rows("SELECT xmin::text FROM idempotency_key WHERE key = 'once'")
+    recorded = await suite.rows("SELECT xmin::text FROM decision WHERE effect = 'refused'")
+    await suite.staff.patch(f"/v1/influencers/{who}", {"region": "Kansai"})
+    again = await suite.staff.post("/v1/participations", join, key="once")
+    anew = await suite.staff.post("/v1/participations", join)
+
+    assert (refused.status_code, refused.json()["failed"]) == (409, ["region"])
+    assert recorded == units != []
+    assert (again.status_code, again.json()) == (409, refused.json()), "the same request has the same answer"
+    assert anew.json()["state"] == "joined"
+
+
 async def test_an_erased_person_is_nowhere(suite: Any) -> None:
     who = await suite.influencer(**PROFILE)
     campaign = suite.campaign(audience={"genders": ["female"]})

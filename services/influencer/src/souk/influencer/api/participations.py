@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import Request, Response
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from souk.chassis.auth import Principal, allowed
@@ -13,8 +14,8 @@ from souk.chassis.etag import IfMatchDep, set_etag
 from souk.chassis.http import Routes, TransactionalRoute, WorkDep
 from souk.chassis.paging import CursorDep, Page
 from souk.chassis.percent import ShownPercent
-from souk.chassis.problems import Refused
-from souk.chassis.work import Units, Work
+from souk.chassis.problems import Refused, problem_response
+from souk.chassis.work import Work
 from souk.contracts.ids import CampaignId, InfluencerId, ParticipationId
 from souk.contracts.money import BasisPoints
 from souk.contracts.reasons import Reason
@@ -32,22 +33,23 @@ MOST_APPROVED = 2_000
 """In one request by state: everything is read and written in sets."""
 
 
-class _Route(TransactionalRoute):
-    """Keeps the decision behind a refusal, although the refused unit of work is undone."""
+class _Answered(APIRoute):
+    """Answers a refusal that is on record, instead of raising it: nothing else was written."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        transact = super().get_route_handler()
+        answer = super().get_route_handler()
 
-        async def answer(request: Request) -> Response:
+        async def answer_all(request: Request) -> Response:
             try:
-                return await transact(request)
+                return await answer(request)
             except IneligibleError as refused:
-                units: Units = request.app.state.units
-                async with units.begin() as work:
-                    await entries.keep_refusal(work, refused.decision)
-                raise
+                return problem_response(request, refused)
 
-        return answer
+        return answer_all
+
+
+class _Route(TransactionalRoute, _Answered):
+    """Commits such a refusal's record with its answer, which is then that of its idempotency key."""
 
 
 routes = Routes(prefix="/v1/participations", tags=["participations"])

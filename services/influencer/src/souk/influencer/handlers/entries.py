@@ -34,8 +34,8 @@ from souk.influencer.store.decisions import Decision, Effect
 class Outcome:
     """What came of one influencer's wish: the participation, or why there is none (yet).
 
-    failed: the filters that don't hold, when the reason is `not_eligible`. refusal: the decision to
-    keep even when the unit of work is rolled back for it.
+    failed: the filters that don't hold, when the reason is `not_eligible`. refusal: what was decided, when
+    the rule found the reason; it is on record.
     """
 
     influencer_id: InfluencerId
@@ -57,14 +57,13 @@ class Candidate:
 
 
 class IneligibleError(Refused):
-    """Refused for what the rule found; `decision` is kept although the unit of work is undone."""
+    """Refused for what the rule found. The decision is on record, so the unit of work is to be committed."""
 
-    def __init__(self, reason: Reason, decision: Decision, failed: Sequence[Filter]) -> None:
+    def __init__(self, reason: Reason, failed: Sequence[Filter]) -> None:
         # That there is a closed campaign is told to nobody whom it is closed to.
         super().__init__(reason)
         if reason is Reason.NOT_ELIGIBLE:
             self.extensions["failed"] = list(failed)
-        self.decision = decision
 
 
 def participation_of(outcome: Outcome) -> Participation:
@@ -73,7 +72,7 @@ def participation_of(outcome: Outcome) -> Participation:
         return outcome.participation
     reason = outcome.reason or Reason.UNKNOWN_INFLUENCER
     if outcome.refusal is not None:
-        raise IneligibleError(reason, outcome.refusal, outcome.failed)
+        raise IneligibleError(reason, outcome.failed)
     raise Refused(reason)
 
 
@@ -259,8 +258,3 @@ def _decision(work: Work, door: Candidate, effect: Effect) -> Decision:
         door.judgement.failed,
         decisions.inputs_of(door.campaign, door.person.version, door.profile, work.now),
     )
-
-
-async def keep_refusal(work: Work, decision: Decision) -> None:
-    """In a unit of its own, after the refused one was undone."""
-    await decisions.record(work, [decision])
