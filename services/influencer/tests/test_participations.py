@@ -348,9 +348,10 @@ async def test_an_ecommerce_campaign_gives_codes_while_there_are_any_and_admits_
     ]
 
 
-async def test_a_verdict_waits_for_a_join_that_did_not_know_of_it(suite: Any) -> None:
+@pytest.mark.parametrize("known", [True, False], ids=["a later verdict", "the first verdict"])
+async def test_a_verdict_waits_for_a_join_that_did_not_know_of_it(suite: Any, known: bool) -> None:
     campaign, who = suite.campaign(), await suite.influencer()
-    await suite.reads(campaign, suite.budget(campaign))
+    await suite.reads(campaign, *[suite.budget(campaign)] * known)
 
     async with suite.units.begin() as work:
         await hold(work, [campaign.id])

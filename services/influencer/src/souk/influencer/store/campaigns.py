@@ -5,7 +5,8 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Select, select
+from sqlalchemy import ColumnElement, Row, Select, literal, select
+from sqlalchemy.dialects.postgresql import insert
 
 from souk.chassis.auth import Principal
 from souk.chassis.work import Work
@@ -32,10 +33,18 @@ async def find(work: Work, campaign_id: UUID, who: Principal | None = None) -> R
 async def hold(work: Work, ids: Collection[UUID]) -> dict[CampaignId, Row[Any]]:
     """Campaigns whose state and verdict can't change until the unit commits (share locks).
 
-    So what a joiner was let in on is what is known when the join commits (domain.md §3).
+    So what a joiner was let in on is what is known when the join commits (domain.md §3). A verdict that isn't
+    here yet gets a placeholder, for the first one may be that the budget is exhausted.
     """
+    known = select(campaign.c.id).where(campaign.c.id.in_(ids)).order_by(campaign.c.id)
+    await work.execute(known.with_for_update(read=True))
     await work.execute(
-        select(campaign.c.id).where(campaign.c.id.in_(ids)).order_by(campaign.c.id).with_for_update(read=True)
+        insert(budget)
+        .from_select(
+            ["id", "version", "budget_version", "status"],
+            known.add_columns(literal(0), literal(0), literal("open")),
+        )
+        .on_conflict_do_nothing()
     )
     await work.execute(
         select(budget.c.id).where(budget.c.id.in_(ids)).order_by(budget.c.id).with_for_update(read=True)

@@ -249,7 +249,7 @@ budget = Table(
     Column("budget_version", BigInteger, nullable=False),
     Column("status", Text, nullable=False),
 )
-"""Copy of billing.budgets.v1: the verdict alone."""
+"""Copy of billing.budgets.v1: the verdict alone; version 0 where a join came first."""
 
 organisation = Table(
     "organisation",
