@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from souk.contracts.ids import AccountId
+from souk.contracts.ids import AccountId, CampaignId, InfluencerId
 from souk.contracts.reasons import Reason
 from souk.contracts.topics.participations import ParticipationState
 from souk.influencer.domain.eligibility import Account, Judgement
-from souk.influencer.domain.participation import Entrance, Entry, Move, Step, enter, move
+from souk.influencer.domain.participation import Entrance, Entry, Move, Step, could, enter, move, stepped
 from souk.influencer.domain.status import Status, is_exhausted, status_at
 
 STATES: tuple[ParticipationState, ...] = get_args(ParticipationState)
@@ -74,6 +74,23 @@ def test_only_these_moves_change_a_state(state: ParticipationState) -> None:
     found = {asked: step.state for asked in moves if isinstance(step := move(state, asked), Step)}
 
     assert found == REACHABLE[state]
+
+
+def test_who_was_rejected_applies_anew_but_who_is_reviewed_has_applied_once() -> None:
+    one = stepped(
+        could(CampaignId(uuid4()), InfluencerId(uuid4()), START),
+        Step("applied", "participation.applied"),
+        START,
+    )
+    applied: list[datetime | None] = []
+    moves: tuple[Move, ...] = ("review", "apply", "reject", "apply", "reject")
+    for number, asked in enumerate(moves, 1):
+        step = move(one.state, asked)
+        assert isinstance(step, Step)
+        one = stepped(one, step, START + number * TICK)
+        applied.append(one.applied_at)
+
+    assert applied == [START, START, START, START + 4 * TICK, START + 4 * TICK]
 
 
 ACCOUNTS = tuple(Account(AccountId(UUID(int=n)), "youtube", "connected", n) for n in range(3))

@@ -167,7 +167,10 @@ def could(campaign: CampaignId, influencer: InfluencerId, now: datetime) -> Part
 def stepped(
     current: Participation, step: Step, now: datetime, *, code: str | None = None, base: int | None = None
 ) -> Participation:
-    """`current` after `step`. code, base: referral code and followers' base that joining gives."""
+    """`current` after `step`. code, base: referral code and followers' base that joining gives.
+
+    Out of `rejected` comes an application of its own, which may be rejected in its turn.
+    """
     account = step.account
     return replace(
         current,
@@ -176,7 +179,7 @@ def stepped(
         state=step.state,
         platform=current.platform if account is None else account.platform,
         account_id=current.account_id if account is None else account.id,
-        applied_at=now if step.state == "applied" and current.applied_at is None else current.applied_at,
+        applied_at=now if step.state == "applied" and current.state != "reviewing" else current.applied_at,
         joined_at=now if step.state == "joined" else current.joined_at,
         withdrawn_at=now if step.state == "withdrawn" else current.withdrawn_at,
         referral_code=current.referral_code or code,
