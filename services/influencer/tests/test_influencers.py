@@ -277,6 +277,22 @@ async def test_an_erased_person_is_nowhere(suite: Any) -> None:
             assert left == [], (table, trace)
 
 
+async def test_nothing_moves_the_participation_of_an_erased_person(suite: Any) -> None:
+    who, campaign = await suite.influencer(), suite.campaign(type="ecommerce", approval_mode="manual")
+    await suite.reads(campaign)
+    join = {"campaign_id": str(campaign.id), "influencer_id": str(who)}
+    path = f"/v1/participations/{(await suite.staff.post('/v1/participations', join)).json()['id']}"
+    await suite.staff.post(f"{path}/reject")
+    await suite.staff.delete(f"/v1/influencers/{who}")
+
+    moved = await suite.staff.post(f"{path}/apply")
+    edited = await suite.staff.patch(path, {"commission": "12"})
+
+    assert (moved.status_code, moved.json()["reason"]) == (404, "unknown_participation")
+    assert (edited.status_code, edited.json()["reason"]) == (404, "unknown_participation")
+    assert (await suite.staff.get(path)).json()["state"] == "rejected"
+
+
 async def test_an_account_known_before_its_influencer_counts_once_they_arrive(suite: Any) -> None:
     who = uuid4()
     campaign = suite.campaign(audience={"platforms": ["youtube"], "followers_min": 5})

@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from souk.chassis.work import Work
-from souk.influencer.store import announcements, bases, participations
+from souk.influencer.store import announcements, bases, influencers, participations
 
 PART = 500
 
@@ -26,8 +26,9 @@ async def take_bases(work: Work, campaign_id: UUID, after: UUID | None) -> UUID 
 
     None at the end. An account that hides its followers gives no base.
     """
-    ids = await bases.without_base(work, campaign_id, after, PART)
-    locked = await participations.lock_many(work, ids)
-    taken = await bases.take(work, [i for i in ids if locked[i].followers_base is None])
+    seen = await bases.without_base(work, campaign_id, after, PART)
+    people = await influencers.lock_many(work, [one.influencer_id for one in seen], None)
+    locked = await participations.lock_many(work, [one.id for one in seen if one.influencer_id in people])
+    taken = await bases.take(work, [i for i, one in locked.items() if one.followers_base is None])
     work.publish("participation.changed", *map(participations.state_of, taken))
-    return ids[-1] if ids else None
+    return seen[-1].id if seen else None

@@ -17,8 +17,9 @@ Result = tuple[InfluencerId, Participation | Reason]
 
 
 async def lock(work: Work, who: Principal, participation_id: ParticipationId) -> Participation:
-    """Raises Refused(unknown_participation) for what isn't there or isn't the caller's."""
-    if await participations.find(work, participation_id, who) is None:
+    """Raises Refused(unknown_participation) for what isn't there, isn't the caller's, or is erased."""
+    seen = await participations.find(work, participation_id, who)
+    if seen is None or not await influencers.lock_many(work, [seen.influencer_id], None):
         raise Refused(Reason.UNKNOWN_PARTICIPATION)
     return (await participations.lock_many(work, [participation_id]))[participation_id]
 

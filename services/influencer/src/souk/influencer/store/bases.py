@@ -12,11 +12,10 @@ from souk.influencer.store.participations import of_row
 from souk.influencer.store.tables import account, participation
 
 
-async def without_base(
-    work: Work, campaign_id: UUID, after: UUID | None, limit: int
-) -> list[ParticipationId]:
+async def without_base(work: Work, campaign_id: UUID, after: UUID | None, limit: int) -> list[Participation]:
+    """The next `limit` who had joined and have none yet, by id; without a lock."""
     query = (
-        select(participation.c.id)
+        select(participation)
         .where(
             participation.c.campaign_id == campaign_id,
             participation.c.state == "joined",
@@ -27,7 +26,7 @@ async def without_base(
         .limit(limit)
     )
     rows = await work.fetch_all(query if after is None else query.where(participation.c.id > after))
-    return [ParticipationId(row.id) for row in rows]
+    return [of_row(row) for row in rows]
 
 
 async def take(work: Work, ids: Sequence[ParticipationId]) -> list[Participation]:

@@ -38,7 +38,8 @@ async def lock(work: Work, influencer_id: UUID, who: Principal) -> Row[Any] | No
 async def lock_many(work: Work, ids: Sequence[UUID], who: Principal | None) -> dict[InfluencerId, Row[Any]]:
     """Those that are there, not erased and, with `who`, the caller's; locked in the order of their ids.
 
-    Everything that makes or moves participations of an influencer begins with this lock.
+    Everything that makes or changes participations of an influencer begins with this lock, or `lock`; then
+    come the campaign's and the participation's own.
     """
     mine = true() if who is None else own_influencers(who)
     rows = await work.fetch_all(
