@@ -40,9 +40,9 @@ ROUTES: dict[tuple[str, str], tuple[object, dict[str, int]]] = {
     ("POST", "/v1/influencers/import"): (
         {"items": [{"display_name": "n"}]},
         row(CREATED, NO, NO, CREATED, THERE, NO, NO, CREATED, THERE)),
-    ("GET", "/v1/selections/{campaign}"): (None, RUNNERS),
-    ("POST", "/v1/selections/{campaign}/deselect"): ({"influencer_ids": ["{nobody}"]}, RUNNERS),
-    ("POST", "/v1/selections/{campaign}/reselect"): ({"influencer_ids": ["{nobody}"]}, RUNNERS),
+    ("GET", "/v1/selections/{campaign}"): (None, STAFF),
+    ("POST", "/v1/selections/{campaign}/deselect"): ({"influencer_ids": ["{nobody}"]}, STAFF),
+    ("POST", "/v1/selections/{campaign}/reselect"): ({"influencer_ids": ["{nobody}"]}, STAFF),
     ("GET", "/v1/offers"): (None, row(LOST, NO, NO, LOST, OK, NO, NO, LOST, OK)),
     ("GET", "/v1/offers/{campaign}?influencer_id={influencer}"): (None, INSIDERS),
     ("GET", "/v1/participations/{applied}"): (None, EVERY_OWN),
@@ -188,7 +188,6 @@ async def test_an_agency_keeps_its_campaigns_when_the_advertiser_goes_to_another
         for number, status in ((own, OK), (1 - own, LOST)):
             for path in (
                 f"/v1/participations/{participations[number]}",
-                f"/v1/selections/{campaigns[number].id}",
                 f"/v1/referral-codes?campaign_id={campaigns[number].id}",
             ):
                 assert (await caller.send("GET", path)).status_code == status, path

@@ -18,6 +18,7 @@ from souk.contracts.reasons import Locale, Reason
 from souk.contracts.topics.campaigns import Gender
 from souk.influencer.api.fields import Categories, Country, Email, Name, Secret, Tags, Url, Word, masked
 from souk.influencer.api.search import SearchDep
+from souk.influencer.api.staff import staff_only
 from souk.influencer.handlers import signups
 from souk.influencer.handlers.signups import ContactDetails, PayeeDetails, SignUp
 from souk.influencer.store import influencers as store
@@ -283,8 +284,7 @@ async def edit_influencer(
 @routes.delete("/{influencer_id}", status_code=204)
 async def erase_influencer(influencer_id: UUID, work: WorkDep, who: Eraser) -> None:
     """Staff forget a person; what was earned stays under the id alone. Done again, nothing happens."""
-    if who.role != "staff":
-        raise Refused(Reason.FORBIDDEN, "staff erase people")
+    staff_only(who)
     row = await store.lock(work, influencer_id, who)
     if row is None:
         raise Refused(Reason.UNKNOWN_INFLUENCER)

@@ -21,6 +21,7 @@ from souk.contracts.money import BasisPoints
 from souk.contracts.reasons import Reason
 from souk.contracts.topics.participations import ParticipationState
 from souk.influencer.api.fields import Percent
+from souk.influencer.api.staff import staff_only
 from souk.influencer.domain.participation import Move, Participation
 from souk.influencer.handlers import entries, moves
 from souk.influencer.handlers.entries import IneligibleError, Outcome
@@ -299,7 +300,7 @@ async def withdraw_participation(
 
 
 async def _many(body: ImportIn, work: Work, who: Principal, entry: Literal["join", "force"]) -> Results:
-    _only(who, ("staff",))
+    staff_only(who)
     people = [InfluencerId(one) for one in body.influencer_ids]
     outcomes = await entries.enter_campaign(work, who, CampaignId(body.campaign_id), people, entry)
     return Results(items=[Result.of(outcome) for outcome in outcomes])

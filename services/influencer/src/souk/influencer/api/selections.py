@@ -1,4 +1,4 @@
-"""/v1/selections/{campaign}: who matches a campaign, and who of them is announced to."""
+"""/v1/selections/{campaign}: who matches a campaign, and who of them is announced to; staff's alone."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -16,6 +16,7 @@ from souk.contracts.ids import CampaignId, InfluencerId
 from souk.contracts.reasons import Reason
 from souk.contracts.topics.participations import ParticipationState
 from souk.influencer.api.search import SearchDep
+from souk.influencer.api.staff import staff_only
 from souk.influencer.domain.eligibility import age_on
 from souk.influencer.handlers import moves
 from souk.influencer.store import campaigns
@@ -75,7 +76,8 @@ async def list_selection(
     state: ParticipationState | None = None,
 ) -> Page[CandidateOut]:
     """Everyone who matches, from the draft on; `available` are those who are announced to."""
-    campaign = await campaigns.find(work, campaign_id, who)
+    staff_only(who)
+    campaign = await campaigns.find(work, campaign_id)
     if campaign is None:
         raise Refused(Reason.UNKNOWN_CAMPAIGN)
     today = work.now.date()
@@ -129,8 +131,9 @@ async def reselect(campaign_id: UUID, body: SelectionIn, work: WorkDep, who: Man
 async def _select(
     work: Work, who: Principal, campaign_id: UUID, body: SelectionIn, asked: Literal["deselect", "reselect"]
 ) -> SelectedOut:
+    staff_only(who)
     people = [InfluencerId(one) for one in body.influencer_ids]
-    results = await moves.select(work, who, CampaignId(campaign_id), people, asked)
+    results = await moves.select(work, CampaignId(campaign_id), people, asked)
     return SelectedOut(
         items=[
             Selected(influencer_id=person, state=None, reason=result)

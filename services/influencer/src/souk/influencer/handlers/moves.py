@@ -37,7 +37,6 @@ async def move_one(
 
 async def select(
     work: Work,
-    who: Principal,
     campaign_id: CampaignId,
     people: Sequence[InfluencerId],
     asked: Literal["deselect", "reselect"],
@@ -46,7 +45,7 @@ async def select(
 
     Who acted can't be deselected any more. Raises Refused(unknown_campaign).
     """
-    if await campaigns.find(work, campaign_id, who) is None:
+    if await campaigns.find(work, campaign_id) is None:
         raise Refused(Reason.UNKNOWN_CAMPAIGN)
     known = await influencers.lock_many(work, people, None)
     there = await participations.lock_of(work, campaign_id, people)
