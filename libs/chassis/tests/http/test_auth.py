@@ -147,6 +147,36 @@ async def test_keys_are_fetched_over_http_once_and_again_for_an_unknown_key(issu
     assert (once, limited, len(fetched)) == (1, 1, 2)
 
 
+async def test_nobody_waits_while_known_keys_are_fetched_again(issuer, rsa_key, monkeypatch):
+    asked, answers = asyncio.Queue(), asyncio.Event()
+    answers.set()
+
+    async def endpoint(scope, receive, send):
+        asked.put_nowait(scope["path"])
+        await answers.wait()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": issuer.jwks.read_bytes()})
+
+    second = RSAKey.generate_key(2048, {"kid": "second", "use": "sig"})
+    async with served(endpoint) as url:
+        verifier = TokenVerifier(f"{url}/jwks", ISSUER, "souk")
+        await verifier.verify(issuer.token())
+        await asked.get()
+        answers.clear()
+        issuer.publish(rsa_key, second)
+        monkeypatch.setattr("souk.chassis.jwks._OLDEST_SECONDS", 0.0)
+        monkeypatch.setattr("souk.chassis.jwks._REFRESH_AT_MOST_EVERY_SECONDS", 0.0)
+        async with asyncio.timeout(2):
+            for _ in range(5):
+                await verifier.verify(issuer.token(rsa_key))
+            await asked.get()
+            await verifier.verify(issuer.token(rsa_key))
+        answers.set()
+        await verifier.verify(issuer.token(second))
+
+    assert asked.empty(), "one fetch for all of them"
+
+
 async def test_issuer_that_was_never_reached_is_unavailable_not_wrong(tmp_path):
     verifier = TokenVerifier(str(tmp_path / "none.json"), ISSUER, "souk")
 

@@ -46,7 +46,8 @@ class TokenVerifier:
 
     source: URL or path of the JWKS. Keys are fetched on first use, again after ten minutes, and when a
     token names an unknown key, at most once in ten seconds. While the source is away the keys known last
-    stay good. Only signature keys count: a key for encryption or of another algorithm is no match.
+    stay good; only who names none of them waits, for one fetch of 5 s at most. Only signature keys count:
+    a key for encryption or of another algorithm is no match.
     Raises ValueError for an algorithm that is symmetric or none.
     """
 
@@ -69,6 +70,7 @@ class TokenVerifier:
         self._fetched_at = 0.0
         self._tried_at = float("-inf")
         self._fetching = asyncio.Lock()
+        self._renewal: asyncio.Task[KeySet] | None = None
 
     async def verify(self, token: str) -> Principal:
         """Raises Refused(unauthenticated), or Refused(unavailable) while no keys could be had at all."""
@@ -89,8 +91,11 @@ class TokenVerifier:
             raise _wrong("the token is malformed") from None
 
     async def _current(self) -> KeySet:
-        if self._keys is None or monotonic() - self._fetched_at > _OLDEST_SECONDS:
-            return await self._refreshed(self._keys)
+        if self._keys is None:
+            return await self._refreshed(None)
+        is_old = monotonic() - self._fetched_at > _OLDEST_SECONDS
+        if is_old and (self._renewal is None or self._renewal.done()):
+            self._renewal = asyncio.create_task(self._refreshed(self._keys))
         return self._keys
 
     async def _refreshed(self, known: KeySet | None) -> KeySet:
