@@ -11,7 +11,7 @@ import pytest
 from fastapi import Request
 from opentelemetry import trace
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from sqlalchemy import text
+from sqlalchemy import Enum, literal, select, text
 
 from souk.chassis import metrics, telemetry
 from souk.chassis.http import Routes, application
@@ -151,6 +151,13 @@ async def test_no_value_of_a_row_reaches_logs_or_spans(units, spans, lines):
         work = await work_of(request)
         if fault == "argument":
             return await work.scalar(text("SELECT CAST(:n AS int)"), {"n": iban})
+        if fault == "no id":
+            return await work.scalar(text("SELECT CAST(:n AS uuid)"), {"n": iban})
+        if fault == "copy":
+            driver = (await work.connection.get_raw_connection()).driver_connection
+            await driver.copy_records_to_table("thing", records=[(iban,)], columns=["id"])
+        if fault == "type":
+            return await work.scalar(select(literal(iban, Enum("no", "other", native_enum=False))))
         if fault == "cast":
             return await work.scalar(text("SELECT CAST(CAST(:n AS text) AS int)"), {"n": iban})
         if fault == "row":
@@ -161,7 +168,7 @@ async def test_no_value_of_a_row_reaches_logs_or_spans(units, spans, lines):
 
     app = application("things", routers=[routes], units=units, verifier=None)
     async with served(app) as url, httpx.AsyncClient() as client:
-        for fault in ("argument", "cast", "row", "response"):
+        for fault in ("argument", "no id", "copy", "type", "cast", "row", "response"):
             assert (await client.get(f"{url}/v1/things/{fault}")).status_code == 500
 
     told = lines()
@@ -169,6 +176,9 @@ async def test_no_value_of_a_row_reaches_logs_or_spans(units, spans, lines):
         told,
         (
             "DataError: 22000",
+            "DataError: 22000",
+            "ValueError\n",
+            "LookupError\n",
             "InvalidTextRepresentationError: 22P02",
             'NotNullViolationError: 23502 null value in column "version" of relation "thing" violates',
             "ResponseValidationError: response: Input should be a valid integer",
