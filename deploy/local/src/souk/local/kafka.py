@@ -9,7 +9,7 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from souk.local import jars, probes
@@ -25,13 +25,22 @@ _TRAINING_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
+class Listener:
+    """One more address of a broker. advertised_port: where its clients are told to find it."""
+
+    port: int
+    advertised_port: int
+
+
+@dataclass(frozen=True, slots=True)
 class Node:
-    """One combined broker and controller."""
+    """One combined broker and controller. listeners: by name, in upper case; clients log in as at its own."""
 
     id: int
     client_port: int
     controller_port: int
     folder: Path
+    listeners: Mapping[str, Listener] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -93,13 +102,21 @@ def _properties(node: Node, nodes: Sequence[Node], secrets: Mapping[str, str]) -
     controller = secrets["kafka.controller"]
     plain = "org.apache.kafka.common.security.plain.PlainLoginModule required"
     scram = "org.apache.kafka.common.security.scram.ScramLoginModule required"
+    clients = {"CLIENT": Listener(node.client_port, node.client_port), **node.listeners}
     settings = {
         "process.roles": "broker,controller",
         "node.id": node.id,
         "controller.quorum.voters": voters,
-        "listeners": f"CLIENT://127.0.0.1:{node.client_port},CONTROLLER://127.0.0.1:{node.controller_port}",
-        "advertised.listeners": f"CLIENT://127.0.0.1:{node.client_port}",
-        "listener.security.protocol.map": "CLIENT:SASL_PLAINTEXT,CONTROLLER:SASL_PLAINTEXT",
+        "listeners": ",".join(
+            [f"{name}://127.0.0.1:{each.port}" for name, each in clients.items()]
+            + [f"CONTROLLER://127.0.0.1:{node.controller_port}"]
+        ),
+        "advertised.listeners": ",".join(
+            f"{name}://127.0.0.1:{each.advertised_port}" for name, each in clients.items()
+        ),
+        "listener.security.protocol.map": ",".join(
+            f"{name}:SASL_PLAINTEXT" for name in (*clients, "CONTROLLER")
+        ),
         "inter.broker.listener.name": "CLIENT",
         "controller.listener.names": "CONTROLLER",
         "sasl.enabled.mechanisms": "SCRAM-SHA-512",
@@ -140,6 +157,10 @@ def _properties(node: Node, nodes: Sequence[Node], secrets: Mapping[str, str]) -
         "log.index.size.max.bytes": 1 << 20,
         "log.segment.bytes": 64 << 20,
     }
+    for name in node.listeners:
+        prefix = f"listener.name.{name.lower()}"
+        settings[f"{prefix}.scram-sha-512.sasl.jaas.config"] = f"{scram};"
+        settings[f"{prefix}.num.network.threads"] = 1
     return "".join(f"{key}={value}\n" for key, value in settings.items())
 
 

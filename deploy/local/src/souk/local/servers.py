@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from souk.local import kafka, postgres, valkey
 from souk.local.errors import StackError
@@ -10,7 +11,8 @@ from souk.local.folder import Folder, passwords, ports
 from souk.local.process import Spec
 from souk.local.stack import SECRETS, Stack, of_folder
 
-NAMES = ("kafka", "postgres", "valkey")
+BROKERS = ("kafka", "kafka-2", "kafka-3")
+_NO_LISTENERS: Mapping[str, Mapping[str, kafka.Listener]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,25 +31,40 @@ def brokers() -> int:
     return int(text)
 
 
-def server_ports(folder: Folder) -> Mapping[str, int]:
+def names() -> tuple[str, ...]:
+    """The processes of the servers."""
+    return (*BROKERS[: brokers()], "postgres", "valkey")
+
+
+def server_ports(folder: Folder, count: int) -> Mapping[str, int]:
     fixed: dict[str, str | None] = {
         "postgres": "SOUK_POSTGRES_PORT",
         "valkey": "SOUK_VALKEY_PORT",
         "kafka": "SOUK_KAFKA_PORT",
         "kafka-controller": None,
     }
-    for number in range(2, brokers() + 1):
-        fixed |= {f"kafka-{number}": None, f"kafka-{number}-controller": None}
+    for name in BROKERS[1:count]:
+        fixed |= {name: None, f"{name}-controller": None}
     return ports(folder, fixed)
 
 
-def servers(folder: Folder) -> Servers:
-    """Choose ports, generate secrets, describe the processes. Raises StackError."""
+def servers(
+    folder: Folder,
+    count: int | None = None,
+    listeners: Mapping[str, Mapping[str, kafka.Listener]] = _NO_LISTENERS,
+) -> Servers:
+    """Choose ports, generate secrets, describe the processes. Raises StackError.
+
+    count: of brokers (None: what the environment says). listeners: more of each broker's, by its name.
+    """
     secrets = passwords(folder, SECRETS)
-    chosen = server_ports(folder)
+    count = count or brokers()
+    chosen = server_ports(folder, count)
     nodes = [
-        kafka.Node(number, chosen[name], chosen[f"{name}-controller"], folder.root / name)
-        for number, name in enumerate(("kafka", "kafka-2", "kafka-3")[: brokers()], start=1)
+        kafka.Node(
+            number, chosen[name], chosen[f"{name}-controller"], folder.root / name, listeners.get(name, {})
+        )
+        for number, name in enumerate(BROKERS[:count], start=1)
     ]
     specs = (
         *kafka.specs(nodes, secrets),

@@ -9,10 +9,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from souk.contracts.topic import SERVICES, Service
-from souk.local import envoy, gateway, probes, tokens
+from souk.local import envoy, gateway, probes, servers, tokens
 from souk.local.folder import Folder, passwords, ports, remembered_ports, write_private
 from souk.local.process import Spec
-from souk.local.servers import NAMES
 from souk.local.stack import SECRETS, of_folder
 
 DEFAULT_GATEWAY_PORT = 8080
@@ -47,7 +46,7 @@ def specs(folder: Folder) -> tuple[Spec, ...]:
     stack = of_folder(folder)
     tokens.signing_key(folder)
     shared = shared_environment(folder, chosen)
-    found = [_standins(folder, chosen, shared["SOUK_CLOCK"])]
+    found = [standins_spec(folder, chosen, shared["SOUK_CLOCK"])]
     for service in SERVICES:
         environment = {
             **shared,
@@ -56,12 +55,13 @@ def specs(folder: Folder) -> tuple[Spec, ...]:
         }
         after: tuple[str, ...] = ("topics",)
         if not _migrated(folder, service):
-            found.append(_migration(folder, service, environment))
+            found.append(migration_spec(folder, service, environment))
             after = ("topics", f"{service}-migrate")
-        found.append(_service(service, environment, chosen[service], after))
+        found.append(service_spec(service, (script(service), "all"), environment, chosen[service], after))
         if service == "tracking":
-            found.append(_redirect(environment, chosen[REDIRECT], after))
-    return (_topics(folder), *found, _gateway(folder, chosen))
+            redirect = (script(service), "redirect")
+            found.append(service_spec(REDIRECT, redirect, environment, chosen[REDIRECT], after))
+    return (topics_spec(folder, servers.names()), *found, gateway_spec(folder, chosen))
 
 
 def shared_environment(folder: Folder, chosen: Mapping[str, int]) -> dict[str, str]:
@@ -93,7 +93,7 @@ def _clock(folder: Folder) -> str:
     return f"manual:{folder.clock}" if folder.clock.exists() else "system"
 
 
-def _standins(folder: Folder, chosen: Mapping[str, int], clock: str) -> Spec:
+def standins_spec(folder: Folder, chosen: Mapping[str, int], clock: str) -> Spec:
     """The outside. Nothing waits for it: the services bear that it isn't there, as they must anyway."""
     secrets = passwords(folder, SECRETS)
     environment = {
@@ -116,23 +116,27 @@ def _standins(folder: Folder, chosen: Mapping[str, int], clock: str) -> Spec:
     )
 
 
-def _command(service: Service) -> str:
+def script(service: Service) -> str:
+    """The console script of a service."""
     return str(Path(sys.executable).parent / f"souk-{service}")
 
 
-def _topics(folder: Folder) -> Spec:
+def topics_spec(folder: Folder, after: tuple[str, ...]) -> Spec:
     return Spec(
         name="topics",
         command=(sys.executable, "-m", "souk.local.provision", str(folder.root)),
         ready=None,
-        after=NAMES,
+        after=after,
     )
 
 
-def _service(service: Service, environment: Mapping[str, str], port: int, after: tuple[str, ...]) -> Spec:
+def service_spec(
+    name: str, command: tuple[str, ...], environment: Mapping[str, str], port: int, after: tuple[str, ...]
+) -> Spec:
+    """One process of a service; port: where `environment` has it listen."""
     return Spec(
-        name=service,
-        command=(_command(service), "all"),
+        name=name,
+        command=command,
         environment=environment,
         ready=lambda: probes.http_serves(port, "/health/ready"),
         after=after,
@@ -140,18 +144,8 @@ def _service(service: Service, environment: Mapping[str, str], port: int, after:
     )
 
 
-def _redirect(environment: Mapping[str, str], port: int, after: tuple[str, ...]) -> Spec:
-    return Spec(
-        name=REDIRECT,
-        command=(_command("tracking"), "redirect"),
-        environment=environment,
-        ready=lambda: probes.http_serves(port, "/health/ready"),
-        after=after,
-        stop_within=15,
-    )
-
-
-def _gateway(folder: Folder, chosen: Mapping[str, int]) -> Spec:
+def gateway_spec(folder: Folder, chosen: Mapping[str, int]) -> Spec:
+    """chosen: the ports of `suite_ports`; a service's is that of its API."""
     upstreams = gateway.Upstreams(
         listen=("127.0.0.1", chosen["gateway"]),
         admin=("127.0.0.1", chosen["gateway-admin"]),
@@ -166,13 +160,13 @@ def _gateway(folder: Folder, chosen: Mapping[str, int]) -> Spec:
     return envoy.spec(path, chosen["gateway-admin"])
 
 
-def _migration(folder: Folder, service: Service, environment: Mapping[str, str]) -> Spec:
+def migration_spec(folder: Folder, service: Service, environment: Mapping[str, str]) -> Spec:
     async def done() -> None:
         _marker(folder, service).write_text(_schema(service))
 
     return Spec(
         name=f"{service}-migrate",
-        command=(_command(service), "migrate"),
+        command=(script(service), "migrate"),
         environment=environment,
         ready=None,
         settle=done,

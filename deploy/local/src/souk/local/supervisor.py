@@ -165,14 +165,14 @@ class Supervisor:
                 return
             assert child.process is not None
             await child.process.wait()
+            if child.wanted.is_set():
+                failures = 0 if time.monotonic() - began > _STEADY_SECONDS else failures + 1
+                await self._set(child, "restarting")
+                await asyncio.sleep(_BACK_OFF[min(failures, len(_BACK_OFF)) - 1])
             if not child.wanted.is_set():
                 await self._set(child, "held")
                 await child.wanted.wait()
                 failures = 0
-            else:
-                failures = 0 if time.monotonic() - began > _STEADY_SECONDS else failures + 1
-                await self._set(child, "restarting")
-                await asyncio.sleep(_BACK_OFF[min(failures, len(_BACK_OFF)) - 1])
             child.restarts += 1
 
     async def _attempt(self, child: Child) -> None:
