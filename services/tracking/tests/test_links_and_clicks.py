@@ -1,5 +1,6 @@
 """Links of participations, verdicts of clicks, and orders: facts may arrive in any order."""
 
+import asyncio
 import hashlib
 import hmac
 import json
@@ -12,6 +13,8 @@ import pytest
 
 from souk.contracts.ids import link_id, participation_id
 from souk.contracts.topics.clicks import Click
+from souk.tracking.handlers import erasure
+from souk.tracking.store import copies
 
 from .conftest import (
     AGENCY,
@@ -151,6 +154,28 @@ async def shop(house, door):
             "content-type": "application/json",
         }
         return await door.client.post(opened["hook"], content=body, headers=headers)
+
+    return tell
+
+
+@pytest.fixture
+async def postback(house, door):
+    await house.hear(campaign(type="ecommerce"))
+    opened = (
+        await door(
+            "staff",
+            "POST",
+            "/v1/shops",
+            {"campaign_id": str(SPRING), "kind": "postback", "domain": "c.example"},
+        )
+    ).json()
+
+    async def tell(**told):
+        body = json.dumps({"order_id": "C-1", "amount": "20.00", "currency": "USD"} | told).encode()
+        signature = hmac.digest(opened["secret"].encode(), body, hashlib.sha256).hex()
+        return await door.client.post(
+            opened["hook"], content=body, headers={"x-souk-signature": f"sha256={signature}"}
+        )
 
     return tell
 
@@ -295,28 +320,35 @@ async def test_a_wrong_signature_and_bad_orders_are_refused_and_change_nothing(h
     assert await conversions(house) == []
 
 
-async def test_a_postback_credits_its_click_and_its_refund_is_cumulative(house, door):
+async def test_an_order_beyond_ten_million_is_refused_and_nothing_of_it_is_stored(house, shop, postback):
+    await house.hear(participation(referral_code="M"))
+    dear = order(code="m")
+    dear["line_items"] = [{"id": 1, "price": "999999999999.00", "quantity": 1_000_000}]
+    in_parts = order(code="m")
+    in_parts["line_items"] = [{"id": n, "price": "5000000.00", "quantity": 1} for n in (1, 2)]
+    just = json.loads(json.dumps(in_parts))
+    in_parts["line_items"][1]["price"] = "5000000.01"
+
+    refused = [
+        await shop("orders/create", dear),
+        await shop("orders/create", in_parts),
+        await postback(code="m", amount="10000000.000001"),
+    ]
+
+    assert [(answer.status_code, answer.json()["reason"]) for answer in refused] == [(422, "invalid")] * 3
+    assert all("10000000.000000" in answer.json()["errors"][0]["detail"] for answer in refused)
+    assert await house.query("SELECT count(*) FROM conversion") == [(0,)]
+    assert (await shop("orders/create", just)).json() == {"status": "recorded"}
+
+
+async def test_a_postback_credits_its_click_and_its_refund_is_cumulative(house, door, postback):
     name = uuid4()
     await house.hear(campaign(type="url"), participation())
     await house.hear(click(name=name))
     house.now(START + 3 * HOUR)
-    opened = (
-        await door(
-            "staff",
-            "POST",
-            "/v1/shops",
-            {"campaign_id": str(SPRING), "kind": "postback", "domain": "c.example"},
-        )
-    ).json()
 
     for told in ({}, {"refund": "5.00"}, {"refund": "5.00"}, {"refund": "3.00"}):
-        body = json.dumps(
-            {"order_id": "C-1", "click_id": str(name), "amount": "20.00", "currency": "USD"} | told
-        ).encode()
-        signature = hmac.digest(opened["secret"].encode(), body, hashlib.sha256).hex()
-        answer = await door.client.post(
-            opened["hook"], content=body, headers={"x-souk-signature": f"sha256={signature}"}
-        )
+        answer = await postback(click_id=str(name), **told)
         assert answer.status_code == 200, answer.text
 
     assert await conversions(house) == [

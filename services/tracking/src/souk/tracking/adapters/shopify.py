@@ -8,12 +8,12 @@ import hmac
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from souk.contracts.money import Micros, parse_amount
+from souk.contracts.money import MICROS, Micros, format_amount, parse_amount
 from souk.tracking.domain.conversions import Line, Order, Refund, RefundedLine
 from souk.tracking.domain.links import CLICK_PARAMETER
 
@@ -21,6 +21,8 @@ ORDER_TOPICS = ("orders/create", "orders/paid", "orders/updated")
 REFUND_TOPIC = "refunds/create"
 _NOTHING_LEFT = {"refunded", "voided"}
 _MOST_CODES = 20
+MOST_OF_AN_ORDER = Micros(10_000_000 * MICROS)
+"""Its lines in all. Sums of orders are kept in 64 bits, and one that does not fit would stop its readers."""
 
 
 def is_signed(body: bytes, secret: str, signature: str) -> bool:
@@ -116,6 +118,15 @@ class _Order(_Part):
     note_attributes: Annotated[list[_Attribute], Field(max_length=200)] = []
     refunds: Annotated[list[_Refund], Field(max_length=200)] = []
 
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        return tuple(_line(line, taxes_included=self.taxes_included) for line in self.line_items)
+
+    @model_validator(mode="after")
+    def _is_bounded(self) -> Self:
+        _expect_bounded(sum(line.net for line in self.lines))
+        return self
+
 
 def read_order(content: Mapping[str, Any]) -> Order:
     """An order as a webhook brings it, or wrapped in `order` as the REST API shows it.
@@ -128,7 +139,7 @@ def read_order(content: Mapping[str, Any]) -> Order:
         ordered_at=told.created_at.astimezone(UTC),
         updated_at=(told.updated_at or told.created_at).astimezone(UTC),
         currency=told.currency,
-        lines=tuple(_line(line, taxes_included=told.taxes_included) for line in told.line_items),
+        lines=told.lines,
         codes=tuple(each.code.strip() for each in told.discount_codes[:_MOST_CODES] if each.code.strip()),
         clicks=tuple(
             click
@@ -144,6 +155,11 @@ def read_order(content: Mapping[str, Any]) -> Order:
 def read_refund(content: Mapping[str, Any]) -> Refund:
     """Raises pydantic.ValidationError when it is none."""
     return _Refund.model_validate(content.get("refund", content)).as_refund()
+
+
+def _expect_bounded(total: int) -> None:
+    if total > MOST_OF_AN_ORDER:
+        raise ValueError(f"an order is worth {format_amount(MOST_OF_AN_ORDER)} at most")
 
 
 def _line(told: _LineItem, *, taxes_included: bool) -> Line:
@@ -175,6 +191,11 @@ class Postback(BaseModel):
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
     ordered_at: AwareDatetime | None = None
     refund: Annotated[Money, Field(ge=0)] | None = None
+
+    @model_validator(mode="after")
+    def _is_bounded(self) -> Self:
+        _expect_bounded(self.amount)
+        return self
 
     def as_order(self, now: datetime) -> Order:
         """One line. `now` is the order's time when the shop does not say it."""
