@@ -4,6 +4,11 @@ import base64
 import json
 
 import pytest
+from sqlalchemy import Column, DateTime, MetaData, Table, Text, select
+
+from souk.chassis.paging import Cursor
+from souk.chassis.problems import Refused
+from souk.contracts.reasons import Reason
 
 
 async def _fill(api, amounts):
@@ -62,7 +67,10 @@ async def test_malformed_cursor_is_refused(api, cursor):
 
 @pytest.mark.parametrize(
     "keys",
-    [["x", "y"], [1], [1, 2, 3], [1, "no-uuid"], [10**30, "00000000-0000-0000-0000-000000000000"], [[1], {}]],
+    [
+        *(["x", "y"], [1], [1, 2, 3], [1, "no-uuid"], [[1], {}]),
+        *([10**30, "00000000-0000-0000-0000-000000000000"], [True, "00000000-0000-0000-0000-000000000000"]),
+    ],
 )
 async def test_cursor_with_wrong_keys_is_refused(api, keys):
     await _fill(api, ["1", "2", "3"])
@@ -72,3 +80,20 @@ async def test_cursor_with_wrong_keys_is_refused(api, keys):
     answer = await api.client.get("/v1/things", params={"cursor": _encoded([tag, *keys])})
 
     assert (answer.status_code, answer.json()["reason"]) == (400, "invalid_cursor")
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        *("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "2017-09-20T00:00:00"),
+        *("\ud800", "a\0b"),
+    ],
+)
+def test_keys_that_no_column_could_hold_are_refused(key):
+    kind = DateTime(timezone=True) if key[:1].isdigit() else Text()
+    column = Table("thing", MetaData(), Column("key", kind)).c.key
+
+    with pytest.raises(Refused) as refused:
+        Cursor(10, (key,), "tag").over(select(column), column)
+
+    assert refused.value.reason == Reason.INVALID_CURSOR

@@ -79,6 +79,17 @@ async def test_malformed_json_is_named(api, body):
     assert (answer.status_code, answer.json()["reason"]) == (400, "malformed_json")
 
 
+async def test_a_text_that_no_column_can_hold_is_named_however_deep_it_lies(api):
+    body = "[" * 500 + '"\\u0000"' + "]" * 500
+
+    answer = await api.client.post(
+        "/v1/things", content=body, headers={"content-type": "application/json", "idempotency-key": "deep"}
+    )
+
+    assert (answer.status_code, answer.json()["reason"]) == (422, "invalid")
+    assert answer.json()["errors"][0]["pointer"] == "/0" * 500
+
+
 async def test_other_media_types_are_refused(api):
     answer = await api.client.post(
         "/v1/things", content=b"name=x", headers={"Content-Type": "text/plain", "Idempotency-Key": "k"}

@@ -129,19 +129,21 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-def _pointer_of_nul(value: object, pointer: str = "") -> str | None:
-    """Where a string holds U+0000, which no PostgreSQL text can hold."""
-    if isinstance(value, str):
-        return pointer if "\0" in value else None
-    if isinstance(value, dict):
-        if any("\0" in key for key in value):
-            return pointer
-        pairs = list(value.items())
-    elif isinstance(value, list):
-        pairs = list(enumerate(value))
-    else:
-        return None
-    return next((at for k, v in pairs if (at := _pointer_of_nul(v, f"{pointer}/{k}")) is not None), None)
+def _pointer_of_nul(value: object) -> str | None:
+    """Where a string holds U+0000, which no PostgreSQL text can hold; how deep is the caller's choice."""
+    found = [("", value)]
+    while found:
+        pointer, value = found.pop()
+        if isinstance(value, str):
+            if "\0" in value:
+                return pointer
+        elif isinstance(value, dict):
+            if any("\0" in key for key in value):
+                return pointer
+            found += [(f"{pointer}/{key}", each) for key, each in value.items()]
+        elif isinstance(value, list):
+            found += [(f"{pointer}/{place}", each) for place, each in enumerate(value)]
+    return None
 
 
 def _refuse_nul(request: Request) -> None:

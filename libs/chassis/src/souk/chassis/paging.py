@@ -8,9 +8,11 @@ tenant filter is in the query, so a signature would protect nothing.
 import binascii
 import hashlib
 import json
+import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Depends, Query, Request
@@ -27,6 +29,9 @@ R = TypeVar("R")
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
 _MAX_CURSOR = 1000
+_SURROGATE = re.compile("[\ud800-\udfff]")
+# In every time zone they are days of the calendar.
+_FIRST_INSTANT, _LAST_INSTANT = datetime(1, 1, 3, tzinfo=UTC), datetime(9999, 12, 29, tzinfo=UTC)
 
 
 class Page(BaseModel, Generic[T]):
@@ -88,7 +93,9 @@ class Cursor:
 def _storable(key: Any, kind: TypeEngine[Any]) -> bool:
     """Whether a column of this type could hold `key`; else PostgreSQL's refusal would look like our fault."""
     if isinstance(key, str):
-        return "\0" not in key
+        return "\0" not in key and not _SURROGATE.search(key)
+    if isinstance(key, datetime):
+        return key.tzinfo is not None and _FIRST_INSTANT <= key <= _LAST_INSTANT
     if isinstance(kind, Integer):
         bits = 63 if isinstance(kind, BigInteger) else 15 if isinstance(kind, SmallInteger) else 31
         return bool(-(2**bits) <= key < 2**bits)
@@ -117,7 +124,7 @@ def _decode(text: str, tag: str) -> tuple[Any, ...]:
         found, *keys = json.loads(urlsafe_b64decode(padded))
     except (ValueError, TypeError, binascii.Error, RecursionError):
         raise Refused(Reason.INVALID_CURSOR) from None
-    if found != tag or not all(isinstance(key, str | int | float | bool) for key in keys):
+    if found != tag or not all(type(key) in (str, int, float) for key in keys):
         raise Refused(Reason.INVALID_CURSOR)
     return tuple(keys)
 
