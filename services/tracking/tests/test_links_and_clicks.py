@@ -341,6 +341,45 @@ async def test_an_order_beyond_ten_million_is_refused_and_nothing_of_it_is_store
     assert (await shop("orders/create", just)).json() == {"status": "recorded"}
 
 
+@pytest.mark.parametrize(
+    ("first", "later"),
+    [
+        ({"updated_at": "2017-09-21T10:00:00Z"}, {"updated_at": "2017-09-21T11:00:00Z"}),
+        ({"ordered_at": "2017-09-21T10:00:00Z"}, {"updated_at": "2017-09-21T11:00:00Z"}),
+        ({}, {"updated_at": "2017-09-21T11:00:00Z"}),
+    ],
+)
+async def test_a_replayed_older_postback_does_not_undo_a_later_one(house, postback, first, later):
+    await house.hear(participation(referral_code="M"))
+    answers = []
+    for told in ({"amount": "20.00"} | first, {"amount": "15.00"} | later, {"amount": "20.00"} | first):
+        house.now(house.units.clock.now() + HOUR)
+        answers.append((await postback(code="M", **told)).json()["status"])
+
+    assert answers == ["recorded", "recorded", "unchanged"]
+    assert [line["net"] for line in (await conversions(house))[0][3]] == [15_000_000]
+
+
+@pytest.mark.parametrize("when", [{}, {"ordered_at": "2017-09-21T10:00:00Z"}])
+async def test_of_postbacks_without_a_time_of_their_own_the_first_amount_stands(house, postback, when):
+    await house.hear(participation(referral_code="M"))
+    for told in ({"amount": "20.00"}, {"amount": "15.00", "refund": "5.00"}, {"amount": "30.00"}):
+        house.now(house.units.clock.now() + HOUR)
+        assert (await postback(code="M", **told, **when)).status_code == 200
+
+    assert [(line["net"], line["refunded"]) for line in (await conversions(house))[0][3]] == [
+        (20_000_000, 5_000_000)
+    ]
+
+
+async def test_the_description_of_the_postback_says_which_telling_counts(door):
+    document = (await door.client.get("/openapi.json")).json()
+
+    description = document["paths"]["/hooks/postback/{shop_id}"]["post"]["description"]
+    assert "`updated_at`" in description
+    assert "`ordered_at`" in description
+
+
 async def test_a_postback_credits_its_click_and_its_refund_is_cumulative(house, door, postback):
     name = uuid4()
     await house.hear(campaign(type="url"), participation())

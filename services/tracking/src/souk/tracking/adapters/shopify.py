@@ -180,6 +180,7 @@ class Postback(BaseModel):
     """What a shop without Shopify posts for an order, and again when some of it was refunded.
 
     amount: of the whole order, without tax and shipping. refund: given back of it so far, in all.
+    updated_at: when the shop last changed the order; of two postbacks the later one's amount counts.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -190,6 +191,7 @@ class Postback(BaseModel):
     amount: Annotated[Money, Field(ge=0)]
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
     ordered_at: AwareDatetime | None = None
+    updated_at: AwareDatetime | None = None
     refund: Annotated[Money, Field(ge=0)] | None = None
 
     @model_validator(mode="after")
@@ -199,11 +201,11 @@ class Postback(BaseModel):
 
     def as_order(self, now: datetime) -> Order:
         """One line. `now` is the order's time when the shop does not say it."""
-        ordered_at = (self.ordered_at or now).astimezone(UTC)
+        updated_at = self.updated_at or self.ordered_at
         return Order(
             id=self.order_id,
-            ordered_at=ordered_at,
-            updated_at=now,
+            ordered_at=(self.ordered_at or now).astimezone(UTC),
+            updated_at=updated_at.astimezone(UTC) if updated_at else None,
             currency=self.currency,
             lines=(Line("order", 1, self.amount),),
             codes=(self.code.strip(),) if self.code and self.code.strip() else (),

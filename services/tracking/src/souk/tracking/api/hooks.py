@@ -53,7 +53,14 @@ def routes(seal: Seal) -> Routes:
 
     @router.post("/postback/{shop_id}")
     async def receive_postback(shop_id: UUID, request: Request, work: WorkDep) -> Acknowledged:
-        """One order, or what was refunded of it so far, as a server of the shop posts it."""
+        """One order, or what was refunded of it so far, as a server of the shop posts it.
+
+        The body is a JSON object: `order_id`, `amount`, `currency`, and if known `click_id`, `code`,
+        `ordered_at`, `updated_at`, `refund`; times are RFC 3339. Of several postbacks about one order the
+        `amount` of the latest counts, by `updated_at`, else by `ordered_at`, whenever they arrive. Those
+        without either, and those of the same instant, leave the first amount as it is. `refund` is what
+        was given back so far, in all: it only grows.
+        """
         shop = await _shop(work, shop_id, "postback")
         body = await request.body()
         signature = request.headers.get("x-souk-signature", "")

@@ -50,14 +50,15 @@ class Refund:
 class Order:
     """An order as its shop tells it.
 
-    updated_at: of two tellings the later counts. taxes_included: prices are with tax (the lines' `net`
-    is without). wholly_refunded: the shop says that nothing of it is left. refunded: micros given back in
-    all, told by shops that name no lines; such an order has one line.
+    updated_at: of two tellings the later counts; one whose time is not known (None) never does beside
+    another. taxes_included: prices are with tax (the lines' `net` is without). wholly_refunded: the shop
+    says that nothing of it is left. refunded: micros given back in all, told by shops that name no lines;
+    such an order has one line.
     """
 
     id: str
     ordered_at: datetime
-    updated_at: datetime
+    updated_at: datetime | None
     currency: str
     lines: tuple[Line, ...]
     codes: tuple[str, ...] = ()
@@ -66,6 +67,13 @@ class Order:
     wholly_refunded: bool = False
     refunded: int = 0
     refunds: tuple[Refund, ...] = ()
+
+
+def is_later(told: Order, known: Order) -> bool:
+    """Whether `told` says what became of `known`; of the same instant it is but a replay."""
+    if told.updated_at is None:
+        return False
+    return known.updated_at is None or told.updated_at > known.updated_at
 
 
 def refunded_lines(order: Order, refunds: Iterable[Refund]) -> tuple[OrderLine, ...]:

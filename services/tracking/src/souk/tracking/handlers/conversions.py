@@ -17,6 +17,7 @@ from souk.tracking.domain.conversions import (
     Source,
     Terms,
     attribute,
+    is_later,
     refunded_lines,
 )
 from souk.tracking.store import conversions as store
@@ -48,7 +49,7 @@ async def record_order(work: Work, shop: Row[Any], order: Order, source: Source)
         return "ignored"
     for refund in order.refunds:
         await store.add_refund(work, row.id, refund)
-    values = _told(row, order, shop, source)
+    values = _told(row, order)
     lines = refunded_lines(values, await store.refunds_of(work, row))
     told = {
         "id": row.id,
@@ -79,12 +80,12 @@ async def record_order(work: Work, shop: Row[Any], order: Order, source: Source)
     return "recorded"
 
 
-def _told(row: Row[Any], order: Order, shop: Row[Any], source: Source) -> Order:
+def _told(row: Row[Any], order: Order) -> Order:
     """What holds after this telling: the later one's lines, the first one's codes, clicks and time."""
     if not row.version:
         return _casefolded(order)
     known = store.order_of(row)
-    newest = order if order.updated_at >= known.updated_at else known
+    newest = order if is_later(order, known) else known
     return Order(
         id=order.id,
         ordered_at=known.ordered_at,

@@ -104,7 +104,7 @@ async def credited(work: Work, campaigns: Collection[UUID], after: Place | None,
     return [(row.ordered_at, row.order_id, row.id) for row in await work.fetch_all(query)]
 
 
-async def note_update(work: Work, conversion_id: UUID, updated_at: datetime) -> None:
+async def note_update(work: Work, conversion_id: UUID, updated_at: datetime | None) -> None:
     """The order was told again as it stands: no new version."""
     await work.execute(
         update(conversion).where(conversion.c.id == conversion_id).values(updated_at=updated_at)
