@@ -98,12 +98,16 @@ def organisation(of: UUID = BRAND, version: int = 1, **fields: Any) -> Organisat
 
 @dataclass
 class Tube:
-    """A YouTube Data API that shows what a test put into it. calls: resources asked for, in order."""
+    """A YouTube Data API that shows what a test put into it.
+
+    calls: resources asked for, in order. meanwhile: what happens while it is being asked.
+    """
 
     channels: dict[str, dict[str, Any]] = field(default_factory=dict)
     videos: dict[str, dict[str, Any]] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
     failures: list[tuple[int, str]] = field(default_factory=list)
+    meanwhile: Callable[[], Awaitable[None]] | None = None
     url: str = ""
 
     def channel(self, name: str, followers: int | None = 100) -> str:
@@ -129,6 +133,8 @@ class Tube:
         resource = scope["path"].rpartition("/")[2]
         query = {key: value[0] for key, value in parse_qs(scope["query_string"].decode()).items()}
         self.calls.append(resource)
+        if self.meanwhile is not None:
+            await self.meanwhile()
         if self.failures:
             status, reason = self.failures.pop(0)
             body: Any = {"error": {"code": status, "errors": [{"reason": reason}]}}
@@ -246,10 +252,17 @@ class House:
             yield YouTube(client, "key", spent)
             await spent.settle()
 
-    async def poll(self, at: datetime, quota: int = 10_000) -> None:
+    async def poll(
+        self,
+        at: datetime,
+        quota: int = 10_000,
+        before_unit: tuple[int, Callable[[], Awaitable[None]]] | None = None,
+    ) -> None:
+        """before_unit: as in `run_due`."""
         self.now(max(at, ManualClock(self.clock).now()))
         async with self.platform(quota) as platform:
-            await polls.poll(self._job(polls.KIND, at), platform, "youtube")
+            job = self._job(polls.KIND, at, units=self._units(before_unit))
+            await polls.poll(job, platform, "youtube")
 
     async def tidy(self, at: datetime) -> None:
         self.now(at)
@@ -267,11 +280,14 @@ class House:
             " ORDER BY kind, subject",
             now=self.units.clock.now(),
         )
-        units = _Interrupted(self.units, *before_unit) if before_unit else self.units
+        units = self._units(before_unit)
         for kind, subject, at in due:
             job = self._job(kind, at, subject, units)
             await timers(self.settings, lambda _: self.platform()).jobs[kind](job)
         return len(due)
+
+    def _units(self, before_unit: tuple[int, Callable[[], Awaitable[None]]] | None) -> Units:
+        return _Interrupted(self.units, *before_unit) if before_unit else self.units
 
     def _job(self, kind: str, at: datetime, subject: str = "youtube", units: Any = None) -> Job:
         async def barrier(*topics: Any) -> None:
@@ -333,6 +349,7 @@ async def house(shared_units: tuple[Units, str], shared_tube: Tube, tmp_path: Pa
             await work.execute(text(f"DELETE FROM {row.name}"))
     for shown in (shared_tube.channels, shared_tube.videos, shared_tube.calls, shared_tube.failures):
         shown.clear()
+    shared_tube.meanwhile = None
     settings = TrackingSettings(
         kafka="unused", database=url, secret=SECRET, public_url="https://souk.example"
     )
@@ -347,13 +364,12 @@ class Door:
     folder: Folder
 
     async def __call__(
-        self, role: str, method: str, path: str, body: Any = None, **who: Any
+        self, role: str, method: str, path: str, body: Any = None, key: str | None = None, **who: Any
     ) -> httpx.Response:
         ids = {"user": uuid4()} if role != "influencer" else {}
         bearer = token(self.folder, role, **(ids | who))
-        return await self.client.request(
-            method, path, json=body, headers={"Authorization": f"Bearer {bearer}"}
-        )
+        headers = {"Authorization": f"Bearer {bearer}"} | ({"Idempotency-Key": key} if key else {})
+        return await self.client.request(method, path, json=body, headers=headers)
 
 
 @pytest.fixture

@@ -487,6 +487,31 @@ async def test_accounts_are_connected_by_who_may_and_once(house, door):
     assert [event for event, _ in await house.published()] == ["account.connected"]
 
 
+@pytest.mark.parametrize("path", ["/v1/accounts", "/v1/accounts/import"])
+async def test_the_platform_is_asked_outside_of_transactions_though_a_key_is_sent(house, door, path):
+    house.tube.channel("UCa")
+    await house.hear(influencer())
+    account = {"influencer_id": str(MARIE), "external_id": "UCa"}
+    body = {"items": [account]} if path.endswith("import") else account
+    user, held = uuid4(), []
+
+    async def look():
+        held.extend(
+            await house.query(
+                "SELECT query FROM pg_stat_activity"
+                " WHERE datname = current_database() AND state LIKE 'idle in transaction%'"
+            )
+        )
+
+    house.tube.meanwhile = look
+    answers = [await door("staff", "POST", path, body, key="k1", user=user) for _ in range(2)]
+
+    assert held == []
+    assert [answer.status_code for answer in answers] in ([201, 201], [200, 200])
+    assert answers[0].json() == answers[1].json()
+    assert await house.query("SELECT version FROM account") == [(1,)]
+
+
 async def test_an_import_asks_fifty_channels_a_call_and_names_what_it_refuses(house, door):
     people = [UUID(int=1000 + number) for number in range(60)]
     await house.hear(*(influencer(person) for person in people))

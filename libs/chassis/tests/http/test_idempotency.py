@@ -1,10 +1,11 @@
 """A POST that is sent again has its effect once."""
 
 import asyncio
+from typing import Annotated
 from uuid import UUID
 
 import httpx
-from fastapi import Response
+from fastapi import Depends, Request, Response
 from sqlalchemy import func, select, text
 
 from souk.chassis import idempotency
@@ -79,6 +80,25 @@ async def test_what_is_answered_is_stored_with_its_effect_whatever_its_status(un
     assert (again.status_code, again.content) == (409, first.content)
     async with units.begin(read_only=True) as work:
         assert await work.scalar(text("SELECT count(*) FROM thing")) == 1
+
+
+async def test_a_repeatable_route_holds_nothing_while_it_asks_outside(units):
+    routes = Routes(prefix="/v1/things", tags=["things"], public=True)
+
+    async def asked(request: Request) -> bool:
+        return request.state.unit.work is not None
+
+    @routes.post("", repeatable=True)
+    async def make(held: Annotated[bool, Depends(asked)], work: WorkDep) -> bool:
+        return held
+
+    app = application("things", routers=[routes], units=units, verifier=None)
+    async with served(app) as url, httpx.AsyncClient() as client:
+        answer = await client.post(f"{url}/v1/things", headers={"Idempotency-Key": "k1"})
+
+    assert (answer.status_code, answer.json()) == (200, False)
+    async with units.begin(read_only=True) as work:
+        assert await work.scalar(KEYS) == 0
 
 
 async def test_keys_of_two_people_do_not_meet(api):

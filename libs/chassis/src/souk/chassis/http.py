@@ -57,6 +57,7 @@ class TransactionalRoute(APIRoute):
         answer = super().get_route_handler()
         read_only = (self.methods or set()) <= _SAFE
         public = all(dependency.dependency is not auth.principal for dependency in self.dependencies)
+        repeatable = any(each.dependency is idempotency.needless for each in self.dependencies)
         takes_json = self.body_field is not None and not isinstance(self.body_field.field_info, params.Form)
 
         async def transact(request: Request) -> Response:
@@ -66,7 +67,8 @@ class TransactionalRoute(APIRoute):
             unit = Unit(request.app.state.units, read_only)
             request.state.unit = unit
             async with unit.stack:
-                key = idempotency.key_of(request) if request.method == "POST" else None
+                takes_key = request.method == "POST" and not repeatable
+                key = idempotency.key_of(request) if takes_key else None
                 if key is None:
                     return await answer(request)
                 caller = "public" if public else str((await auth.authenticate(request)).user_id)
@@ -82,7 +84,7 @@ class Routes(APIRouter):
 
     Every route needs a valid token unless the router is `public` (web hooks with their own signature,
     one-click unsubscribe). `post(…, idempotent=True)` requires an Idempotency-Key; other POSTs honour
-    one when it is sent.
+    one when it is sent, unless they are `repeatable`.
     """
 
     def __init__(self, *, prefix: str, tags: list[str], public: bool = False) -> None:
@@ -95,11 +97,17 @@ class Routes(APIRouter):
         )
 
     def post(  # type: ignore[override]
-        self, path: str, *, idempotent: bool = False, **options: Any
+        self, path: str, *, idempotent: bool = False, repeatable: bool = False, **options: Any
     ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-        """As FastAPI's, and `idempotent` for a POST that creates something or moves money."""
-        if idempotent:
-            options["dependencies"] = [*options.get("dependencies", ()), Depends(idempotency.required)]
+        """As FastAPI's, and `idempotent` for a POST that creates something or moves money.
+
+        repeatable: sent again it has no further effect by itself. An Idempotency-Key is not needed and not
+        looked at, so that no unit of work is open, nor the key's row locked, before the endpoint asks for
+        one: a dependency declared ahead of that may ask somebody outside.
+        """
+        marks = ((idempotent, idempotency.required), (repeatable, idempotency.needless))
+        marked = [Depends(mark) for wanted, mark in marks if wanted]
+        options["dependencies"] = [*options.get("dependencies", ()), *marked]
         return super().post(path, **options)
 
 

@@ -37,6 +37,10 @@ def required(
         raise Refused(Reason.IDEMPOTENCY_KEY_REQUIRED)
 
 
+async def needless() -> None:
+    """Marks routes that are declared `repeatable=True`: a key that is sent is not looked at."""
+
+
 def key_of(request: Request) -> str | None:
     """The request's key, quoted (as the draft writes it) or bare.
 

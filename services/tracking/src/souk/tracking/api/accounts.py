@@ -1,4 +1,8 @@
-"""`/v1/accounts`: social accounts. The platform is asked before the unit of work opens."""
+"""`/v1/accounts`: social accounts. The platform is asked before the unit of work opens.
+
+Connecting is therefore `repeatable`: an account belongs to whoever connected it first, so that doing it
+again changes nothing, whatever Idempotency-Key is sent.
+"""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -127,7 +131,7 @@ def routes(reach: Reach, seal: Seal) -> Routes:
                 channels |= await platform.channels(ids[start : start + platform.ids_a_call])
         return channels
 
-    @router.post("", status_code=201)
+    @router.post("", status_code=201, repeatable=True)
     async def connect_account(
         channel: Annotated[Channel, Depends(found)],
         body: ConnectAccount,
@@ -147,7 +151,7 @@ def routes(reach: Reach, seal: Seal) -> Routes:
         set_etag(response, row.version)
         return AccountOut.of(row)
 
-    @router.post("/import")
+    @router.post("/import", repeatable=True)
     async def import_accounts(
         channels: Annotated[dict[str, Channel], Depends(found_all)],
         body: ImportAccounts,
