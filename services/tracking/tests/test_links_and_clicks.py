@@ -380,6 +380,22 @@ async def test_the_description_of_the_postback_says_which_telling_counts(door):
     assert "`ordered_at`" in description
 
 
+async def test_a_shops_secret_is_shown_once_and_stored_sealed_alone(house, door):
+    await house.hear(campaign(type="ecommerce"))
+    body = {"campaign_id": str(SPRING), "kind": "postback", "domain": "c.example"}
+    user = uuid4()
+
+    opened = await door("staff", "POST", "/v1/shops", body, key="k1", user=user)
+    again = await door("staff", "POST", "/v1/shops", body, key="k1", user=user)
+
+    stored = await house.query("SELECT t::text, encode(body, 'escape') FROM idempotency_key t")
+    assert opened.status_code == 201
+    assert opened.json()["secret"] not in str(stored)
+    assert (again.status_code, again.json()["reason"]) == (409, "conflict")
+    assert again.json()["location"] == opened.headers["location"]
+    assert await house.query("SELECT count(*) FROM shop") == [(1,)]
+
+
 async def test_a_postback_credits_its_click_and_its_refund_is_cumulative(house, door, postback):
     name = uuid4()
     await house.hear(campaign(type="url"), participation())

@@ -82,6 +82,31 @@ async def test_what_is_answered_is_stored_with_its_effect_whatever_its_status(un
         assert await work.scalar(text("SELECT count(*) FROM thing")) == 1
 
 
+async def test_what_is_shown_once_is_neither_stored_nor_done_again(units):
+    routes = Routes(prefix="/v1/things", tags=["things"], public=True)
+
+    @routes.post("", shown_once=True)
+    async def make(work: WorkDep, response: Response) -> str:
+        await work.execute(text("INSERT INTO thing VALUES (gen_random_uuid(), 'a', 1, 1)"))
+        response.headers["Location"] = "/v1/things/1"
+        return "a secret"
+
+    app = application("things", routers=[routes], units=units, verifier=None)
+    async with served(app) as url, httpx.AsyncClient() as client:
+        first, again, other = [
+            await client.post(f"{url}/v1/things", headers={"Idempotency-Key": "k1"}, params=asked)
+            for asked in ({}, {}, {"another": "request"})
+        ]
+
+    assert (first.status_code, first.json()) == (200, "a secret")
+    problem = again.json()
+    assert (again.status_code, problem["reason"], problem["location"]) == (409, "conflict", "/v1/things/1")
+    assert other.json()["reason"] == "idempotency_key_reused"
+    async with units.begin(read_only=True) as work:
+        assert await work.scalar(select(idempotency_key.c.body)) is None
+        assert await work.scalar(text("SELECT count(*) FROM thing")) == 1
+
+
 async def test_a_repeatable_route_holds_nothing_while_it_asks_outside(units):
     routes = Routes(prefix="/v1/things", tags=["things"], public=True)
 

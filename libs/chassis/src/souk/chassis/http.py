@@ -97,15 +97,27 @@ class Routes(APIRouter):
         )
 
     def post(  # type: ignore[override]
-        self, path: str, *, idempotent: bool = False, repeatable: bool = False, **options: Any
+        self,
+        path: str,
+        *,
+        idempotent: bool = False,
+        repeatable: bool = False,
+        shown_once: bool = False,
+        **options: Any,
     ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """As FastAPI's, and `idempotent` for a POST that creates something or moves money.
 
+        shown_once: the response holds a secret and is not stored. With the same Idempotency-Key the request
+        is answered 409 `conflict` and not done again.
         repeatable: sent again it has no further effect by itself. An Idempotency-Key is not needed and not
         looked at, so that no unit of work is open, nor the key's row locked, before the endpoint asks for
         one: a dependency declared ahead of that may ask somebody outside.
         """
-        marks = ((idempotent, idempotency.required), (repeatable, idempotency.needless))
+        marks = (
+            (idempotent, idempotency.required),
+            (repeatable, idempotency.needless),
+            (shown_once, idempotency.secret),
+        )
         marked = [Depends(mark) for wanted, mark in marks if wanted]
         options["dependencies"] = [*options.get("dependencies", ()), *marked]
         return super().post(path, **options)

@@ -37,6 +37,11 @@ def required(
         raise Refused(Reason.IDEMPOTENCY_KEY_REQUIRED)
 
 
+async def secret(request: Request) -> None:
+    """Marks routes that are declared `shown_once=True`: what they answer is not stored."""
+    request.state.shown_once = True
+
+
 async def needless() -> None:
     """Marks routes that are declared `repeatable=True`: a key that is sent is not looked at."""
 
@@ -61,7 +66,8 @@ async def once(
 ) -> Response:
     """The stored response of this key, or `answer()`, stored whatever its status: it commits with its effect.
 
-    A refusal is raised, so it has no effect and stores nothing.
+    A refusal is raised, so it has no effect and stores nothing. Of a route that is shown once no body is
+    stored: sent again it raises Refused(conflict), with the `location` of what was made.
     Keys are scoped by principal and by method and path. Raises Refused(idempotency_key_reused) when the
     key came with another request.
     """
@@ -79,10 +85,11 @@ async def once(
         return await _replay(work, where, fingerprint)
     response = await answer()
     headers = {name: value for name in _KEPT_HEADERS if (value := response.headers.get(name)) is not None}
+    body = None if getattr(request.state, "shown_once", False) else bytes(response.body)
     await work.execute(
         update(idempotency_key)
         .filter_by(**where)
-        .values(status=response.status_code, headers=headers, body=bytes(response.body))
+        .values(status=response.status_code, headers=headers, body=body)
     )
     return response
 
@@ -95,6 +102,12 @@ async def _replay(work: Work, where: dict[str, str], fingerprint: bytes) -> Resp
         )
     if stored.fingerprint != fingerprint:
         raise Refused(Reason.IDEMPOTENCY_KEY_REUSED)
+    if stored.body is None:
+        raise Refused(
+            Reason.CONFLICT,
+            "this was done, and what it answered is shown once",
+            location=stored.headers.get("location"),
+        )
     return Response(stored.body, stored.status, {**stored.headers, "Idempotency-Replayed": "true"})
 
 

@@ -56,8 +56,10 @@ def routes(seal: Seal) -> Routes:
     """The router, for one seal of secrets."""
     router = Routes(prefix="/v1/shops", tags=["shops"])
 
-    @router.post("", status_code=201)
+    @router.post("", status_code=201, shown_once=True)
     async def open_shop(body: OpenShop, work: WorkDep, who: Manager, response: Response) -> OpenedShop:
+        """The secret is shown this once: with the same Idempotency-Key again the answer is 409 `conflict`,
+        whose `location` is the shop that was opened."""
         owned = select(campaign.c.id).where(
             campaign.c.id == body.campaign_id, campaign.c.version > 0, own_campaign(who)
         )
