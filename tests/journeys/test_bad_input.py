@@ -182,7 +182,6 @@ async def test_a_token_that_is_not_ours_opens_nothing(suite: Suite, world: World
         ("POST", "/v1/campaigns/{}/clone", {}),
         ("POST", "/v1/campaigns/{}/stop", {}),
         ("GET", "/v1/budgets/{}", None),
-        ("GET", "/v1/selections/{}", None),
         ("GET", "/v1/referral-codes?campaign_id={}", None),
         ("GET", "/v1/clicks/summary?campaign_id={}", None),
         ("POST", "/v1/posts/approve", {"campaign_id": "{}"}),
@@ -281,6 +280,14 @@ async def test_a_body_over_a_mebibyte_is_refused(suite: Suite, world: World, sta
         )
 
     problem(response, 413, "too_large")
+
+
+async def test_headers_beyond_the_gateways_limit_are_named(suite: Suite) -> None:
+    response = await suite.send(
+        "GET", "/v1/campaigns", suite.token("staff"), headers={"x-long": "x" * 40_000}
+    )
+
+    problem(response, 431, "too_large")
 
 
 @pytest.mark.parametrize(

@@ -255,7 +255,6 @@ async def test_margin_is_in_no_answer_to_an_advertiser(life: Life) -> None:
         await life.brand.get(f"/v1/campaigns/{campaign}"),
         await life.brand.get(f"/v1/earnings/{life.applied['id']}/explanation"),
         await items(life.brand, "/v1/earnings", campaign_id=campaign),
-        await items(life.brand, f"/v1/selections/{campaign}"),
     ]
 
     assert {key for key in keys_in(answers) if "margin" in key or key == "revenue"} == set()

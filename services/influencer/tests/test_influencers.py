@@ -316,3 +316,11 @@ async def test_the_tables_in_the_code_are_those_of_the_migrations(suite: Any) ->
         columns = {(row.column_name, row.nullable) for row in rows if row.table_name == table.name}
         assert columns == {(column.name, column.nullable) for column in table.columns}, table.name
         assert {index.name for index in table.indexes} <= indexes
+
+
+@pytest.mark.parametrize("bound", ["engagement_min", "engagement_max", "followers_max"])
+async def test_a_bound_that_no_column_could_hold_is_named(suite: Any, bound: str) -> None:
+    answer = await suite.staff.get("/v1/influencers", **{bound: 10**16})
+
+    assert (answer.status_code, answer.json()["reason"]) == (422, "invalid")
+    assert (await suite.staff.get("/v1/influencers", **{bound: 2**31 - 1})).status_code == 200

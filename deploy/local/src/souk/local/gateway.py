@@ -207,6 +207,7 @@ def _local_replies() -> Json:
         403: Reason.UNAUTHENTICATED,
         404: Reason.NOT_FOUND,
         413: Reason.TOO_LARGE,
+        431: Reason.TOO_LARGE,
         429: Reason.RATE_LIMITED,
         503: Reason.UNAVAILABLE,
         504: Reason.UNAVAILABLE,

@@ -106,7 +106,7 @@ PROBLEMS: dict[Reason, Problem] = {
     Reason.UNSUPPORTED_MEDIA_TYPE: Problem(
         415, "Send application/json", "application/jsonで送ってください", "โปรดส่งเป็น application/json"
     ),
-    Reason.TOO_LARGE: Problem(413, "The body is too large", "本文が大きすぎます", "เนื้อหาใหญ่เกินไป"),
+    Reason.TOO_LARGE: Problem(413, "The request is too large", "リクエストが大きすぎます", "คำขอใหญ่เกินไป"),
     Reason.RATE_LIMITED: Problem(429, "Too many requests", "リクエストが多すぎます", "มีคำขอมากเกินไป"),
     Reason.UNAUTHENTICATED: Problem(
         401, "A valid access token is needed", "有効なアクセストークンが必要です", "ต้องใช้โทเค็นที่ถูกต้อง"

@@ -39,6 +39,7 @@ Secret = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, m
 Code = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{3,40}$")]
 Percent = Annotated[percent.Percent, Field(ge=0, le=10_000)]
 Bound = Annotated[int, Field(ge=0, le=10**15)]
+Ratio = Annotated[int, Field(ge=0, le=2**31 - 1)]
 Age = Annotated[int, Field(ge=0, le=200)]
 
 

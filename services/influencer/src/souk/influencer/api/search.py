@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import Depends, Query
 
 from souk.contracts.topics.campaigns import Gender, Platform
-from souk.influencer.api.fields import Age, Bound, Country, Word
+from souk.influencer.api.fields import Age, Bound, Country, Ratio, Word
 from souk.influencer.store.search import Search
 
 
@@ -22,8 +22,8 @@ def _search(
     age_max: Age | None = None,
     followers_min: Annotated[Bound | None, Query(description="of the largest account")] = None,
     followers_max: Bound | None = None,
-    engagement_min: Annotated[Bound | None, Query(description="usual likes per 10,000 followers")] = None,
-    engagement_max: Bound | None = None,
+    engagement_min: Annotated[Ratio | None, Query(description="usual likes per 10,000 followers")] = None,
+    engagement_max: Ratio | None = None,
 ) -> Search:
     return Search(
         keyword=keyword,
