@@ -4,7 +4,6 @@ import asyncio
 import json
 import shutil
 import sys
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -29,7 +28,6 @@ def run(folder: Folder, *, data: Path, hashtags: Sequence[str], seed: int, keep:
     Everything started is stopped again unless `keep`. Raises StackError.
     """
     console = Console(stderr=True)
-    began = time.monotonic()
     videos = catalogue.read(data)
     the_plan = plan.make(videos, hashtags, seed)
     _fresh(folder)
@@ -45,7 +43,7 @@ def run(folder: Folder, *, data: Path, hashtags: Sequence[str], seed: int, keep:
         try:
             for _ in control.follow(folder):
                 pass
-            progress.says(f"ready after {time.monotonic() - began:.1f} s")
+            progress.says("the suite is ready")
             found = asyncio.run(_play(folder, videos, the_plan, seed, progress))
         except BaseException:
             with suppress(StackError):
@@ -53,9 +51,10 @@ def run(folder: Folder, *, data: Path, hashtags: Sequence[str], seed: int, keep:
             raise
         if keep:
             started.process.returncode = 0
+            progress.says(f"played; stop the suite with SOUK_DATA={folder.root} souk down")
         else:
             started.stop()
-    console.print(f"played in {time.monotonic() - began:.1f} s", highlight=False)
+            progress.says("played and stopped")
     if as_json:
         json.dump(found, sys.stdout, indent=1, ensure_ascii=False)
         print()
