@@ -76,17 +76,11 @@ class Suite:
         return f"http://127.0.0.1:{remembered_ports(self.folder)[process]}"
 
     async def command(self, service: str, *arguments: str) -> list[Json]:
-        """What `souk-<service> …` prints, run with the environment that the service itself has."""
-        known = remembered_ports(self.folder)
+        """What `souk run <service> …` prints."""
         running = await asyncio.create_subprocess_exec(
-            Path(sys.executable).parent / f"souk-{service}",
-            *arguments,
-            env={
-                **os.environ,
-                **suite.shared_environment(self.folder, known),
-                **self.stack.environment(service),
-                f"SOUK_{service.upper()}_LISTEN": f"127.0.0.1:{known[service]}",
-            },
+            Path(sys.executable).parent / "souk",
+            *("run", service, *arguments),
+            env={**os.environ, "SOUK_DATA": str(self.folder.root)},
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )

@@ -1,8 +1,13 @@
 """The command's parts that need no running suite, and what the suite tells its processes."""
 
 import os
+import re
+import socket
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,9 +15,10 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from souk.chassis.clock import set_manual
+from souk.contracts.topic import SERVICES
 from souk.contracts.topics import TOPICS
-from souk.local import suite
-from souk.local.folder import Folder, open_folder
+from souk.local import progress, suite
+from souk.local.folder import Folder, free_port, open_folder, ports
 from souk.local.process import Spec
 from souk.local.servers import servers
 from souk.local.stack import Stack
@@ -20,6 +26,7 @@ from souk.notify.channels.smtp import read_server
 from souk.notify.channels.webpush import read_key
 
 SOUK = str(Path(sys.executable).parent / "souk")
+PATIENCE = 10.0
 
 
 def souk(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
@@ -40,12 +47,80 @@ def specs_of(root: Path) -> dict[str, Spec]:
     return {spec.name: spec for spec in suite.specs(folder)}
 
 
-def test_clock_shows_the_folders_instant_or_that_it_is_the_systems(tmp_path: Path) -> None:
-    system = souk("clock", "show", SOUK_DATA=str(tmp_path))
-    set_manual(tmp_path / "clock", datetime(2017, 9, 14, 12, tzinfo=UTC))
-    manual = souk("clock", "show", SOUK_DATA=str(tmp_path))
+@pytest.fixture
+def manual_clock(stack_folder: Folder | None) -> Iterator[Path]:
+    """The clock of the running servers, which have no use for it."""
+    if stack_folder is None:
+        pytest.skip("the servers are not ours")
+    yield stack_folder.clock
+    stack_folder.clock.unlink(missing_ok=True)
+
+
+def test_clock_shows_the_instant_of_what_runs_or_that_it_is_the_systems(manual_clock: Path) -> None:
+    folder = str(manual_clock.parent)
+    system = souk("clock", "show", SOUK_DATA=folder)
+    set_manual(manual_clock, datetime(2017, 9, 14, 12, tzinfo=UTC))
+    manual = souk("clock", "show", SOUK_DATA=folder)
 
     assert (system.stdout, manual.stdout) == ("system\n", "2017-09-14T12:00:00+00:00\n")
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [("status", 3), ("clock show", 1), ("run billing lag", 1)],
+    ids=["status", "clock", "run"],
+)
+def test_where_nothing_runs_the_folder_is_named(tmp_path: Path, command: str, code: int) -> None:
+    answer = souk(*command.split(), SOUK_DATA=str(tmp_path / "none"))
+
+    assert (answer.returncode, answer.stdout) == (code, "")
+    assert answer.stderr == (
+        f"Nothing runs in {tmp_path / 'none'}: start it with `souk up`, or set SOUK_DATA to the folder in"
+        " which it runs.\n"
+    )
+
+
+def test_a_token_is_refused_in_a_folder_where_nothing_was_started(tmp_path: Path) -> None:
+    answer = souk("token", "--as", "staff", SOUK_DATA=str(tmp_path / "none"))
+
+    assert (answer.returncode, answer.stdout) == (1, "")
+    assert answer.stderr.startswith(f"Nothing was started in {tmp_path / 'none'} yet: ")
+    assert "SOUK_DATA" in answer.stderr
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_port_taken_is_gone_round_until_it_is_free_again(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    wanted = free_port(set())
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", wanted))
+        other.listen()
+        around = ports(folder, {"gateway": None}, {"gateway": wanted})["gateway"]
+        again = ports(folder, {"gateway": None}, {"gateway": wanted})["gateway"]
+
+    freed = ports(folder, {"gateway": None}, {"gateway": wanted})["gateway"]
+
+    assert around == again != wanted
+    assert freed == wanted
+
+
+def test_a_gateway_elsewhere_than_at_its_usual_port_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("SOUK_GATEWAY_PORT", raising=False)
+    with socket.socket() as other, suppress(OSError):
+        other.bind(("127.0.0.1", suite.DEFAULT_GATEWAY_PORT))
+        other.listen()
+        specs_of(tmp_path)
+
+    progress.show_addresses(Folder(tmp_path), servers_only=False, took=1.0)
+
+    assert re.search(
+        r"^Port 8080 is in use, so the gateway is at http://127\.0\.0\.1:\d+; "
+        r"set SOUK_GATEWAY_PORT to choose\.$",
+        capsys.readouterr().out,
+        re.MULTILINE,
+    )
 
 
 @pytest.mark.parametrize("to", ["2017-10-01", "tomorrow"])
@@ -57,26 +132,72 @@ def test_a_clock_that_cannot_be_moved_is_one_sentence(tmp_path: Path, to: str) -
     assert len(answer.stderr.splitlines()) == 1
 
 
+def test_a_clock_is_given_to_a_new_folder_alone(tmp_path: Path) -> None:
+    specs_of(tmp_path)
+
+    refused = souk("up", "--clock", "2017-09-18", SOUK_DATA=str(tmp_path))
+
+    assert refused.returncode == 1
+    assert refused.stderr.startswith(f"The suite in {tmp_path} goes by the system's clock: ")
+
+
 def test_provision_makes_every_topic_on_the_kafka_that_the_environment_names(stack: Stack) -> None:
     answer = souk("provision", **stack.kafka.environment("admin"))
 
     assert answer.returncode == 0, answer.stderr
     found = AdminClient(stack.kafka.settings("admin")).list_topics(timeout=20).topics
     assert {topic.name for topic in TOPICS} <= set(found)
+    again = souk("provision", **stack.kafka.environment("admin"))
+    there = len(TOPICS) + len(SERVICES)
+    assert again.stdout == (f"{there} topics: 0 made, the others were there; 0 rights given, 0 taken away.\n")
 
 
-def test_provision_without_a_kafka_or_a_login_is_one_sentence() -> None:
-    nowhere = souk("provision", SOUK_KAFKA="")
-    nobody = souk(
-        "provision",
-        SOUK_KAFKA="127.0.0.1:1",
-        SOUK_KAFKA_PROTOCOL="SASL_SSL",
-        SOUK_ADMIN_KAFKA_USER="",
-    )
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"SOUK_KAFKA": ""}, "SOUK_KAFKA is not set"),
+        ({"SOUK_ADMIN_KAFKA_USER": ""}, "SOUK_ADMIN_KAFKA_USER is not set"),
+        ({"SOUK_ADMIN_KAFKA_PASSWORD": ""}, "SOUK_ADMIN_KAFKA_PASSWORD is not set"),
+        ({"SOUK_ADMIN_KAFKA_PASSWORD": "wrong"}, "Kafka refuses the login of admin"),
+        ({"SOUK_KAFKA_PROTOCOL": ""}, "No Kafka can be reached"),
+        ({"SOUK_KAFKA_PROTOCOL": "SASL"}, "Kafka can't be asked with these settings"),
+        ({"SOUK_KAFKA": "127.0.0.1:1"}, "No Kafka can be reached"),
+        ({"SOUK_KAFKA": "nowhere.invalid:9092"}, "No Kafka can be reached"),
+    ],
+    ids=[
+        *("no address", "no user", "no password", "wrong password", "no protocol"),
+        *("unknown protocol", "wrong port", "wrong host"),
+    ],
+)
+def test_provision_says_in_one_sentence_what_is_in_the_way(
+    stack: Stack, changed: dict[str, str], said: str
+) -> None:
+    began = time.monotonic()
 
-    assert [answer.returncode for answer in (nowhere, nobody)] == [1, 1]
-    assert nowhere.stderr.startswith("SOUK_KAFKA is not set")
-    assert nobody.stderr.startswith("SOUK_ADMIN_KAFKA_USER is not set")
+    answer = souk("provision", **{**stack.kafka.environment("admin"), **changed})
+
+    assert (answer.returncode, answer.stdout) == (1, "")
+    assert answer.stderr.startswith(said)
+    assert len(answer.stderr.splitlines()) == 1
+    assert {*changed} & set(re.findall(r"SOUK_\w+", answer.stderr))
+    assert time.monotonic() - began < PATIENCE + 2
+
+
+@pytest.mark.parametrize(
+    ("hashtags", "said"),
+    [
+        ("comedy,funny", "--hashtags names 2 where a social campaign needs three"),
+        ("zzzz,yyyy,xxxx", "No video of"),
+    ],
+)
+def test_hashtags_that_can_not_be_played_are_refused_before_anything_starts(
+    tmp_path: Path, hashtags: str, said: str
+) -> None:
+    answer = souk("demo", "--hashtags", hashtags, SOUK_DATA=str(tmp_path / "data"))
+
+    assert answer.returncode == 1
+    assert said in answer.stderr.splitlines()[-1]
+    assert not (tmp_path / "data").exists()
 
 
 def test_the_services_are_told_where_the_stand_ins_are(tmp_path: Path) -> None:

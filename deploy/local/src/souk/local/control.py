@@ -12,11 +12,13 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from types import MappingProxyType
 from typing import IO, Any
 
+from souk.chassis.clock import set_manual
 from souk.local.errors import StackError
-from souk.local.folder import Folder, lock, open_folder, running
+from souk.local.folder import Folder, lock, open_folder, remembered_ports, running
 
 _ANSWER_SECONDS = 120.0
 _LISTEN_SECONDS = 60.0
@@ -101,6 +103,37 @@ def status(folder: Folder) -> list[dict[str, Any]]:
     return processes
 
 
+def expect_running(folder: Folder) -> None:
+    """Raises StackError when nothing runs in the folder."""
+    if not running(folder):
+        raise nothing_runs(folder)
+
+
+def nothing_runs(folder: Folder) -> StackError:
+    return StackError(
+        f"Nothing runs in {folder.root}: start it with `souk up`, "
+        "or set SOUK_DATA to the folder in which it runs."
+    )
+
+
+def freeze(folder: Folder, instant: datetime) -> None:
+    """Let the suite that will start in the folder have a clock that stands at `instant`.
+
+    Raises StackError in a folder whose suite went by the system's clock, or by a later instant.
+    """
+    open_folder(folder)
+    lock(folder).close()
+    if remembered_ports(folder) and not folder.clock.exists():
+        raise StackError(
+            f"The suite in {folder.root} goes by the system's clock: "
+            "let SOUK_DATA name a new folder for another."
+        )
+    try:
+        set_manual(folder.clock, instant)
+    except ValueError as error:
+        raise StackError(f"The clock in {folder.root} can't be set: {error}.") from error
+
+
 def kill(folder: Folder, name: str, number: int, *, hold: bool = False) -> None:
     """Send a signal to a process. It is started again when it dies, unless `hold`; then by `restart`."""
     _tell(folder, {"do": "kill", "name": name, "signal": number, "hold": hold})
@@ -147,7 +180,7 @@ def _talk(folder: Folder, command: dict[str, Any]) -> Iterator[dict[str, Any]]:
             with socket_address(folder) as address:
                 connection.connect(address)
         except OSError as error:
-            raise StackError(f"Nothing runs in {folder.root}: start it with `souk up`.") from error
+            raise nothing_runs(folder) from error
         connection.sendall(json.dumps(command).encode() + b"\n")
         with connection.makefile() as lines:
             for line in lines:

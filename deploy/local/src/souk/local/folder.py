@@ -149,23 +149,23 @@ def passwords(folder: Folder, names: Iterable[str]) -> Mapping[str, str]:
 def ports(
     folder: Folder, fixed: Mapping[str, str | None], preferred: Mapping[str, int] | None = None
 ) -> Mapping[str, int]:
-    """A port for each name: the one set, else the one used the last time, else the preferred or any free one.
+    """A port for each name: the one set, else the preferred, else that of the last time, else any free one.
 
     fixed: name → the environment variable that may set it (None: none may).
     Raises StackError when a port that was set is in use or is no port.
     """
     path = folder.root / "ports.json"
     remembered: dict[str, int] = json.loads(path.read_text()) if path.exists() else {}
-    first_choice = {**(preferred or {}), **remembered}
     chosen: dict[str, int] = {}
     for name, variable in fixed.items():
         text = os.environ.get(variable, "") if variable else ""
         if variable and text:
             chosen[name] = _set_port(variable, text)
-        elif (first := first_choice.get(name)) and first not in chosen.values() and is_free(first):
-            chosen[name] = first
-        else:
-            chosen[name] = free_port({*chosen.values(), *remembered.values()})
+            continue
+        choices = [port for known in (preferred or {}, remembered) if (port := known.get(name))]
+        chosen[name] = next(
+            (port for port in choices if port not in chosen.values() and is_free(port)), 0
+        ) or free_port({*chosen.values(), *remembered.values()})
     write_private(path, json.dumps(remembered | chosen, indent=1))
     return chosen
 
@@ -173,6 +173,15 @@ def ports(
 def remembered_ports(folder: Folder) -> Mapping[str, int]:
     path = folder.root / "ports.json"
     return json.loads(path.read_text()) if path.exists() else {}
+
+
+def expect_started(folder: Folder) -> None:
+    """Raises StackError when nothing was ever started in the folder."""
+    if not remembered_ports(folder):
+        raise StackError(
+            f"Nothing was started in {folder.root} yet: run `souk up` first, or set SOUK_DATA to the folder"
+            " in which it was."
+        )
 
 
 def _set_port(variable: str, text: str) -> int:

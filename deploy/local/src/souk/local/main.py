@@ -51,11 +51,20 @@ def up(
     servers_only: Annotated[
         bool, typer.Option("--servers-only", help="Kafka, PostgreSQL and Valkey, without the services.")
     ] = False,
+    clock: Annotated[
+        str | None,
+        typer.Option(
+            help="In a new folder: a clock that stands at this instant, like 2017-09-18T12:00Z, until"
+            " `souk clock advance` moves it."
+        ),
+    ] = None,
 ) -> None:
     """Start the suite in the background and print where it is."""
     from souk.local import progress
 
     folder = data_folder()
+    if clock is not None:
+        control.freeze(folder, _instant(clock))
     began = time.monotonic()
     try:
         supervised = control.launch(folder, servers_only=servers_only, lifeline=False)
@@ -84,9 +93,10 @@ def status() -> None:
     """Each process, its state and its process id. Leaves with 3 when nothing runs."""
     from souk.local import progress
 
-    processes = control.status(data_folder())
+    folder = data_folder()
+    processes = control.status(folder)
     if not processes:
-        print("Nothing runs.", file=sys.stderr)
+        print(control.nothing_runs(folder), file=sys.stderr)
         raise typer.Exit(3)
     progress.show_table(processes)
 
@@ -120,15 +130,15 @@ def token(
     influencer: Annotated[UUID | None, typer.Option(help="Influencer id.")] = None,
     expires_in: Annotated[int, typer.Option(help="Seconds.")] = 3600,
 ) -> None:
-    """Sign a token for development."""
+    """Sign a token for development, with the key of the suite in this folder (or SOUK_DATA)."""
     from souk.local import tokens
-    from souk.local.folder import open_folder
+    from souk.local.folder import expect_started
 
     matching = [known for known in tokens.ROLES if known == role]
     if not matching:
         raise StackError(f"There is no role {role}: choose one of {', '.join(tokens.ROLES)}.")
     folder = data_folder()
-    open_folder(folder)
+    expect_started(folder)
     print(
         tokens.token(
             folder,
@@ -162,13 +172,38 @@ def restart(name: str) -> None:
     control.restart(data_folder(), name)
 
 
+@app.command(context_settings={"allow_interspersed_args": False})
+@sentence
+def run(
+    service: str,
+    arguments: Annotated[
+        list[str] | None, typer.Argument(help="Of `souk-<service>`; --help lists them.")
+    ] = None,
+) -> None:
+    """Run `souk-<service> …` (lag, deadletter, republish) for the suite that runs in this folder."""
+    from souk.contracts.topic import SERVICES
+    from souk.local import suite
+    from souk.local.folder import remembered_ports
+
+    matching = [known for known in SERVICES if known == service]
+    if not matching:
+        raise StackError(f"There is no service {service}: choose one of {', '.join(SERVICES)}.")
+    folder = data_folder()
+    control.expect_running(folder)
+    environment = suite.service_environment(folder, matching[0], remembered_ports(folder))
+    script = suite.script(matching[0])
+    os.execve(script, [script, *(arguments or ())], {**os.environ, **environment})  # noqa: S606
+
+
 @clock_app.command("show")
 @sentence
 def show_clock() -> None:
     """The instant at which the suite's clock stands, or `system`."""
     from souk.chassis.clock import ManualClock
 
-    path = data_folder().clock
+    folder = data_folder()
+    control.expect_running(folder)
+    path = folder.clock
     print(ManualClock(path).now().isoformat() if path.exists() else "system")
 
 
@@ -185,8 +220,7 @@ def advance_clock(
 
     folder = data_folder()
     target = _instant(to)
-    if not control.status(folder):
-        raise StackError(f"Nothing runs in {folder.root}: start it with `souk up`.")
+    control.expect_running(folder)
     if not folder.clock.exists():
         raise StackError(f"The suite in {folder.root} goes by the system's clock, which can't be moved.")
     with showing(Console(stderr=True)) as progress:
@@ -217,13 +251,28 @@ def provision() -> None:
         raise StackError("SOUK_KAFKA is not set: set it to the brokers, as host:port,host:port.")
     if kafka.protocol.startswith("SASL") and "admin" not in kafka.logins:
         raise StackError("SOUK_ADMIN_KAFKA_USER is not set: set it to a principal that may administer Kafka.")
-    provisioning.provision_all(kafka.settings("admin"))
+    if kafka.protocol.startswith("SASL") and not kafka.logins["admin"].password:
+        raise StackError(
+            "SOUK_ADMIN_KAFKA_PASSWORD is not set: set it to the password of SOUK_ADMIN_KAFKA_USER."
+        )
+    settings = kafka.settings("admin")
+    provisioning.expect_brokers(settings)
+    done = provisioning.provision_all(settings)
+    print(
+        f"{done.topics} topics: {done.made} made, the others were there; "
+        f"{done.given} rights given, {done.taken} taken away."
+    )
 
 
 @app.command()
 @sentence
 def demo(
-    hashtags: Annotated[str, typer.Option(help="Of campaign A, comma-separated.")] = "comedy,funny,humor",
+    hashtags: Annotated[
+        str,
+        typer.Option(
+            help="Of campaign A, comma-separated: three or more, and some video carries one of them."
+        ),
+    ] = "comedy,funny,humor",
     data: Annotated[
         Path | None, typer.Option(help="A file of trending videos; the packaged one when not given.")
     ] = None,
@@ -237,15 +286,17 @@ def demo(
     from souk.local.demo import command
     from souk.local.standins.catalogue import PACKAGED
 
-    wanted = [tag for each in hashtags.split(",") if (tag := "".join(each.split()).lower())]
-    if not wanted:
-        raise StackError("--hashtags names none: give some, comma-separated.")
+    wanted = dict.fromkeys(tag for each in hashtags.split(",") if (tag := "".join(each.split()).lower()))
+    if len(wanted) < 3:
+        raise StackError(
+            f"--hashtags names {len(wanted)} where a social campaign needs three: give more, comma-separated."
+        )
     folder = data_folder() if os.environ.get("SOUK_DATA") else Folder(data_folder().root / "demo")
     try:
         command.run(
             folder,
             data=(data or PACKAGED).absolute(),
-            hashtags=wanted,
+            hashtags=list(wanted),
             seed=seed,
             keep=keep,
             as_json=as_json,

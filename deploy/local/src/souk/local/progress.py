@@ -1,15 +1,19 @@
 """What the `souk` command shows: a live table on a terminal, plain lines elsewhere."""
 
+import os
+import shlex
+import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from souk.local import tokens
-from souk.local.folder import Folder
+from souk.local.folder import Folder, remembered_ports
 from souk.local.stack import of_folder
+from souk.local.suite import DEFAULT_GATEWAY_PORT
 
 _COLOURS = {"ready": "green", "done": "green", "failed": "red", "restarting": "yellow", "held": "yellow"}
 
@@ -53,8 +57,6 @@ def show_start(changes: Iterable[Sequence[dict[str, Any]]]) -> None:
 
 def show_addresses(folder: Folder, *, servers_only: bool, took: float) -> None:
     """Where everything is, and one call to try."""
-    from souk.local.folder import remembered_ports
-
     stack, known = of_folder(folder), remembered_ports(folder)
     lines = [
         f"Ready after {took:.1f} s; data and logs are in {folder.root}",
@@ -68,8 +70,25 @@ def show_addresses(folder: Folder, *, servers_only: bool, took: float) -> None:
         lines += [
             f"  gateway     {address}",
             f"  stand-ins   http://127.0.0.1:{known['standins']} (YouTube, push service, /mail)",
+        ]
+        if known["gateway"] != DEFAULT_GATEWAY_PORT and not os.environ.get("SOUK_GATEWAY_PORT"):
+            lines.append(
+                f"Port {DEFAULT_GATEWAY_PORT} is in use, so the gateway is at {address};"
+                " set SOUK_GATEWAY_PORT to choose."
+            )
+        lines += [
             "",
             "Try:",
-            f"  curl -H 'Authorization: Bearer {tokens.token(folder, 'staff')}' {address}/v1/campaigns",
+            f"  TOKEN=$({_souk()} token --as staff)",
+            f'  curl -s -H "Authorization: Bearer $TOKEN" {address}/v1/campaigns',
         ]
     print("\n".join(lines))
+
+
+def _souk() -> str:
+    """How a shell in this folder calls this very `souk` for the same data."""
+    script = Path(sys.executable).with_name("souk")
+    here = Path.cwd()
+    called = shlex.quote(str(script.relative_to(here) if script.is_relative_to(here) else script))
+    data = os.environ.get("SOUK_DATA")
+    return f"SOUK_DATA={shlex.quote(data)} {called}" if data else called

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (
     AclBinding,
     AclBindingFilter,
@@ -32,6 +32,7 @@ from souk.local.folder import Folder
 from souk.local.stack import of_folder
 
 _PATIENCE = 30.0
+_ANSWER_SECONDS = 8.0
 _BROKER_DEFAULT = -1
 _RESOURCES: Mapping[Resource, Any] = {
     "topic": ResourceType.TOPIC,
@@ -56,6 +57,16 @@ class TopicPlan:
     readers: frozenset[str]
 
 
+@dataclass(frozen=True, slots=True)
+class Provisioned:
+    """How many topics there are, how many were made now, how many rights were given and taken away."""
+
+    topics: int
+    made: int
+    given: int
+    taken: int
+
+
 def plan(topic: Topic[Any]) -> TopicPlan:
     """What follows from a topic's contract."""
     return TopicPlan(topic.name, topic.partitions, topic.config, frozenset({topic.owner}), acl.readers(topic))
@@ -69,29 +80,62 @@ def dead_letter_plans() -> list[TopicPlan]:
     ]
 
 
-def provision(settings: Mapping[str, str], plans: Sequence[TopicPlan]) -> None:
+def expect_brokers(settings: Mapping[str, str]) -> None:
+    """Returns when brokers answer. Raises StackError, after at most 8 s, that says what is in the way.
+
+    settings: as for `provision`, from the environment, whose variables are named.
+    """
+    said: dict[int, str] = {}
+    try:
+        admin = _admin(settings, error_cb=lambda error: said.setdefault(error.code(), error.str()))
+    except KafkaException as error:
+        raise StackError(
+            f"Kafka can't be asked with these settings ({error.args[0].str()}): "
+            "check SOUK_KAFKA_PROTOCOL, SOUK_KAFKA_MECHANISM and SOUK_KAFKA_CA."
+        ) from error
+    try:
+        admin.list_topics(timeout=_ANSWER_SECONDS)
+    except KafkaException as error:
+        admin.poll(0)
+        if KafkaError._AUTHENTICATION in said:
+            raise StackError(
+                f"Kafka refuses the login of {settings['sasl.username']}: check SOUK_ADMIN_KAFKA_USER, "
+                "SOUK_ADMIN_KAFKA_PASSWORD and SOUK_KAFKA_MECHANISM."
+            ) from error
+        why = next(iter(said.values()), error.args[0].str())
+        raise StackError(
+            f"No Kafka can be reached at {settings['bootstrap.servers']} with "
+            f"{settings['security.protocol']} ({why}): check SOUK_KAFKA and SOUK_KAFKA_PROTOCOL."
+        ) from error
+
+
+def _admin(settings: Mapping[str, str], **more: Any) -> Any:
+    """The client's own log lines are left out: what matters in them is in the errors."""
+    return AdminClient({**settings, "log_level": 0, **more})
+
+
+def provision(settings: Mapping[str, str], plans: Sequence[TopicPlan]) -> Provisioned:
     """Make the cluster agree with `plans`.
 
     settings: of confluent_kafka, for a principal that may administer.
     Missing topics are created, configurations set, missing ACLs added and outdated ones removed.
     Raises StackError when the broker refuses, or a topic has another number of partitions than planned.
     """
-    admin = AdminClient(dict(settings))
+    admin = _admin(settings)
     try:
-        _topics(admin, plans)
-        _acls(admin, plans)
+        return Provisioned(len(plans), _topics(admin, plans), *_acls(admin, plans))
     except KafkaException as error:
         raise StackError(f"Kafka refused to set up its topics: {error.args[0].str()}") from error
 
 
 def drop(settings: Mapping[str, str], names: Iterable[str]) -> None:
     """Delete topics; their ACLs stay and mean nothing without them."""
-    admin = AdminClient(dict(settings))
+    admin = _admin(settings)
     for future in admin.delete_topics(list(names), operation_timeout=_PATIENCE).values():
         future.result(_PATIENCE)
 
 
-def _topics(admin: Any, plans: Sequence[TopicPlan]) -> None:
+def _topics(admin: Any, plans: Sequence[TopicPlan]) -> int:
     found = admin.list_topics(timeout=_PATIENCE).topics
     created = [
         NewTopic(each.name, each.partitions, _BROKER_DEFAULT, config=dict(each.config))
@@ -120,9 +164,10 @@ def _topics(admin: Any, plans: Sequence[TopicPlan]) -> None:
     if changes:
         for future in admin.incremental_alter_configs(changes).values():
             future.result(_PATIENCE)
+    return len(created)
 
 
-def _acls(admin: Any, plans: Sequence[TopicPlan]) -> None:
+def _acls(admin: Any, plans: Sequence[TopicPlan]) -> tuple[int, int]:
     wanted = _wanted(plans)
     unset: Any = None
     everything = AclBindingFilter(
@@ -153,10 +198,11 @@ def _acls(admin: Any, plans: Sequence[TopicPlan]) -> None:
     while missing or outdated:
         found = set(admin.describe_acls(everything).result(_PATIENCE))
         if wanted <= found and not found.intersection(outdated):
-            return
+            break
         if time.monotonic() > deadline:
             raise StackError("Kafka's broker doesn't take over its new rights: see its log, and try again.")
         time.sleep(0.02)
+    return len(missing), len(outdated)
 
 
 def _wanted(plans: Sequence[TopicPlan]) -> set[Any]:
@@ -188,11 +234,11 @@ def _exactly(binding: Any) -> Any:
     )
 
 
-def provision_all(settings: Mapping[str, str]) -> None:
+def provision_all(settings: Mapping[str, str]) -> Provisioned:
     """Every topic of the contracts, and the dead-letter topics; otherwise as `provision`."""
     from souk.contracts.topics import TOPICS
 
-    provision(settings, [*map(plan, TOPICS), *dead_letter_plans()])
+    return provision(settings, [*map(plan, TOPICS), *dead_letter_plans()])
 
 
 def main(root: str) -> int:

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from souk.contracts.topic import SERVICES
 from souk.local.errors import StackError
-from souk.local.folder import PRINCIPALS, Folder, passwords, remembered_ports
+from souk.local.folder import PRINCIPALS, Folder, expect_started, passwords, remembered_ports
 
 SECRETS = (
     *(f"kafka.{name}" for name in (*PRINCIPALS, "controller")),
@@ -92,9 +92,8 @@ class Stack:
 
 def of_folder(folder: Folder, ports: Mapping[str, int] | None = None) -> Stack:
     """The embedded stack of `folder`, which has been started there at least once."""
+    expect_started(folder)
     known = ports or remembered_ports(folder)
-    if "kafka" not in known:
-        raise StackError(f"Nothing was started in {folder.root} yet: run `souk up` first.")
     secrets = passwords(folder, SECRETS)
     brokers = [f"127.0.0.1:{known[name]}" for name in ("kafka", "kafka-2", "kafka-3") if name in known]
     return Stack(
@@ -121,8 +120,8 @@ def kafka_of_environment() -> Kafka | None:
         return None
     return Kafka(
         bootstrap=os.environ["SOUK_KAFKA"],
-        protocol=os.environ.get("SOUK_KAFKA_PROTOCOL", "PLAINTEXT"),
-        mechanism=os.environ.get("SOUK_KAFKA_MECHANISM", "SCRAM-SHA-512"),
+        protocol=os.environ.get("SOUK_KAFKA_PROTOCOL") or "PLAINTEXT",
+        mechanism=os.environ.get("SOUK_KAFKA_MECHANISM") or "SCRAM-SHA-512",
         ca=os.environ.get("SOUK_KAFKA_CA", ""),
         logins={
             name: Login(user, os.environ.get(f"SOUK_{name.upper()}_KAFKA_PASSWORD", ""))

@@ -43,16 +43,10 @@ def pulses(folder: Folder) -> dict[str, str]:
 def specs(folder: Folder) -> tuple[Spec, ...]:
     """Everything above the servers, in dependence order, and the stand-ins of the outside."""
     chosen = suite_ports(folder)
-    stack = of_folder(folder)
     tokens.signing_key(folder)
-    shared = shared_environment(folder, chosen)
-    found = [standins_spec(folder, chosen, shared["SOUK_CLOCK"])]
+    found = [standins_spec(folder, chosen, shared_environment(folder, chosen)["SOUK_CLOCK"])]
     for service in SERVICES:
-        environment = {
-            **shared,
-            **stack.environment(service),
-            f"SOUK_{service.upper()}_LISTEN": f"127.0.0.1:{chosen[service]}",
-        }
+        environment = service_environment(folder, service, chosen)
         after: tuple[str, ...] = ("topics",)
         if not _migrated(folder, service):
             found.append(migration_spec(folder, service, environment))
@@ -62,6 +56,15 @@ def specs(folder: Folder) -> tuple[Spec, ...]:
             redirect = (script(service), "redirect")
             found.append(service_spec(REDIRECT, redirect, environment, chosen[REDIRECT], after))
     return (topics_spec(folder, servers.names()), *found, gateway_spec(folder, chosen))
+
+
+def service_environment(folder: Folder, service: Service, chosen: Mapping[str, int]) -> dict[str, str]:
+    """All that one service is told; chosen: the ports of `suite_ports`."""
+    return {
+        **shared_environment(folder, chosen),
+        **of_folder(folder).environment(service),
+        f"SOUK_{service.upper()}_LISTEN": f"127.0.0.1:{chosen[service]}",
+    }
 
 
 def shared_environment(folder: Folder, chosen: Mapping[str, int]) -> dict[str, str]:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid5
 
+from souk.local.errors import StackError
 from souk.local.standins.catalogue import Catalogue
 
 NAMESPACE = UUID("5a2f4f8e-6a2c-5f57-9b1e-7c1d2e3f4a5b")
@@ -51,8 +52,13 @@ class Plan:
 
 
 def make(catalogue: Catalogue, hashtags: Sequence[str], seed: int) -> Plan:
-    """The month's campaigns for this file; the same file, hashtags and seed give the same plan."""
+    """The month's campaigns for this file; the same file, hashtags and seed give the same plan.
+
+    Raises StackError when no video carries any of the hashtags.
+    """
     carrying = _carrying(catalogue, hashtags)
+    if not carrying:
+        raise StackError(f"No video of the file carries any of {', '.join(hashtags)}: give other --hashtags.")
     regulars = sorted(
         set(catalogue.channels), key=lambda channel: uuid5(NAMESPACE, f"{seed}:{channel}").bytes
     )
