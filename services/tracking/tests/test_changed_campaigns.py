@@ -9,6 +9,7 @@ from sqlalchemy import text
 
 from souk.contracts.ids import link_id, participation_id
 from souk.contracts.topics.clicks import Click
+from souk.contracts.topics.conversions import Conversion
 from souk.tracking.handlers import clicks, conversions, links, posts
 
 from .conftest import DAY, END, KENJI, MARIE, SPRING, START, campaign, participation
@@ -131,6 +132,61 @@ async def test_a_withdrawal_judges_more_clicks_than_one_part_holds(house):
     await house.run_due()
 
     assert await house.query("SELECT billable, outside_period FROM link ORDER BY id = :own", own=link_id(TAKES_PART)) == [(0, 0), (0, 5)]  # noqa: E501  # fmt: skip
+
+
+async def has_orders(house, *named):
+    """The campaign has uncredited orders, an hour after another, each naming a code or a click."""
+    async with house.units.begin() as work:
+        for number, each in enumerate(named):
+            await work.execute(
+                text(
+                    "INSERT INTO conversion (id, version, changed_at, campaign_id, order_id, shop_id, source,"
+                    " ordered_at, updated_at, currency, codes, clicks, verdict, reason)"
+                    " VALUES (gen_random_uuid(), 1, :at, :campaign, :number, gen_random_uuid(), 'shop',"
+                    " :at, :at, 'USD', :codes, :clicks, 'unqualified', 'unknown_code')"
+                ),
+                {
+                    "at": START + timedelta(hours=number),
+                    "campaign": SPRING,
+                    "number": str(number),
+                    "codes": [each] if isinstance(each, str) else [],
+                    "clicks": [each] if isinstance(each, UUID) else [],
+                },
+            )
+
+
+async def test_a_participation_leaves_orders_with_other_codes_alone(house):
+    await house.hear(campaign(type="ecommerce"))
+    await has_orders(house, "other", "marie")
+
+    async with house.units.begin() as busy, asyncio.timeout(5):
+        await busy.execute(text("SELECT id FROM conversion WHERE codes = '{other}' FOR UPDATE"))
+        await house.hear(participation(referral_code="Marie"))
+
+    assert await house.query("SELECT codes FROM conversion WHERE verdict = 'qualified'") == [(["marie"],)]
+
+
+@pytest.mark.usefixtures("small_parts")
+@pytest.mark.parametrize("by", ["code", "click"])
+async def test_a_participation_is_credited_with_more_orders_than_one_part_holds(house, by):
+    await house.hear(campaign(type="ecommerce"))
+    name = uuid4()
+    await house.hear(
+        Click(
+            id=name, version=1, changed_at=START, campaign_id=SPRING, participation_id=TAKES_PART,
+            visitor="a", agent="browser", link_id=link_id(TAKES_PART),
+        )
+    )  # fmt: skip
+    await has_orders(house, *[name if by == "click" else "marie"] * 5, "other")
+    await house.published()
+
+    await house.hear(participation(referral_code="Marie"))
+    at_once = await house.query("SELECT count(*) FROM conversion WHERE attribution IS NOT NULL")
+    await house.run_due()
+
+    assert at_once == [(2,)]
+    told = [state for _, state in await house.published() if isinstance(state, Conversion)]
+    assert [(state.order_id, state.attribution) for state in told] == [(str(n), by) for n in range(5)]
 
 
 @pytest.mark.usefixtures("small_parts")

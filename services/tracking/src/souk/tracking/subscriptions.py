@@ -46,10 +46,12 @@ def intake(settings: TrackingSettings) -> Intake:
             rows = await copies.participations(work, newer)
             campaigns = {row.campaign_id for row in rows}
             await links.follow(work, campaigns, None, newer, public_url=settings.public_url)
-            left = await clicks.follow_periods(work, campaigns, None, newer, window=keeping.window)
-            if left is not None:
+            left = (
+                await clicks.follow_periods(work, campaigns, None, newer, window=keeping.window),
+                await conversions.follow_participations(work, rows),
+            )
+            if left != (None, None):
                 following.follow_later(work, campaigns)
-            await conversions.follow_participations(work, rows)
 
     @reading.reads(CLICKS)
     async def clicks_happened(work: Work, states: Sequence[Click]) -> None:

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import Row
+from sqlalchemy import ColumnElement, Row
 
 from souk.chassis.work import Work
 from souk.contracts.ids import CampaignId, conversion_id
@@ -139,22 +139,26 @@ async def decide_again(work: Work, *conditions: Any) -> None:
 async def follow_terms(
     work: Work, campaigns: Collection[UUID], after: store.Place | None
 ) -> store.Place | None:
-    """Judge anew what is credited in campaigns with changed terms; the campaigns' rows are held.
+    """Judge anew what is or may be credited in campaigns with changed terms; their rows are held.
 
     1,000 at once, in the order that money follows: the one to go on after.
     """
-    part = await store.credited(work, campaigns, after, _FOLLOWED_AT_ONCE)
+    return await _follow(work, after, store.creditable(campaigns))
+
+
+async def follow_participations(work: Work, rows: Collection[Row[Any]]) -> store.Place | None:
+    """Participations changed; their campaigns' rows are held. As `follow_terms`, the first 1,000."""
+    codes = {row.code for row in rows if row.code}
+    touched = store.touched_by({row.campaign_id for row in rows}, {row.id for row in rows}, codes)
+    return await _follow(work, None, touched)
+
+
+async def _follow(work: Work, after: store.Place | None, which: ColumnElement[bool]) -> store.Place | None:
+    part = await store.places(work, after, _FOLLOWED_AT_ONCE, which)
     if not part:
         return None
     await decide_again(work, among(conversion.c.id, [name for *_, name in part]))
     return part[-1] if len(part) == _FOLLOWED_AT_ONCE else None
-
-
-async def follow_participations(work: Work, rows: Collection[Row[Any]]) -> None:
-    """Participations changed; their campaigns' rows are held."""
-    codes = {row.code for row in rows if row.code}
-    conditions = store.touched_by({row.campaign_id for row in rows}, {row.id for row in rows}, codes)
-    await decide_again(work, *conditions)
 
 
 async def follow_clicks(work: Work, clicks: Collection[UUID]) -> None:

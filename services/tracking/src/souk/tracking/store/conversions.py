@@ -5,7 +5,21 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, bindparam, delete, func, or_, select, text, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    and_,
+    any_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    or_,
+    select,
+    text,
+    tuple_,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 
 from souk.chassis.work import Work
@@ -90,18 +104,45 @@ Place = tuple[datetime, str, UUID]
 """Of a conversion in the order that money follows: order time, order id, its id."""
 
 
-async def credited(work: Work, campaigns: Collection[UUID], after: Place | None, limit: int) -> list[Place]:
-    """The next conversions of these campaigns that are credited to somebody, without a lock."""
+async def places(
+    work: Work, after: Place | None, limit: int, *conditions: ColumnElement[bool]
+) -> list[Place]:
+    """The next recorded conversions that meet the conditions, without a lock."""
     order = (conversion.c.ordered_at, conversion.c.order_id, conversion.c.id)
-    query = (
-        select(*order)
-        .where(among(conversion.c.campaign_id, campaigns), conversion.c.attribution.is_not(None))
-        .order_by(*order)
-        .limit(limit)
-    )
+    query = select(*order).where(conversion.c.version > 0, *conditions).order_by(*order).limit(limit)
     if after is not None:
         query = query.where(tuple_(*order) > after)
     return [(row.ordered_at, row.order_id, row.id) for row in await work.fetch_all(query)]
+
+
+_NAMES_CLICKS = and_(conversion.c.attribution.is_(None), conversion.c.clicks != text("'{}'"))
+"""Uncredited, and a click that it names may be of anybody."""
+
+
+def creditable(campaigns: Collection[UUID]) -> ColumnElement[bool]:
+    """Conversions of these campaigns that are credited to somebody, or may be by what is known."""
+    known_code = exists().where(
+        participation.c.campaign_id == conversion.c.campaign_id,
+        participation.c.code == any_(conversion.c.codes),
+    )
+    return and_(
+        among(conversion.c.campaign_id, campaigns),
+        or_(conversion.c.attribution.is_not(None), _NAMES_CLICKS, known_code),
+    )
+
+
+def touched_by(
+    campaigns: Collection[UUID], participations: Collection[UUID], codes: Collection[str]
+) -> ColumnElement[bool]:
+    """Conversions that new facts about these participations may credit otherwise."""
+    return and_(
+        among(conversion.c.campaign_id, campaigns),
+        or_(
+            among(conversion.c.participation_id, participations),
+            _NAMES_CLICKS,
+            conversion.c.codes.overlap(list(codes)) if codes else text("false"),
+        ),
+    )
 
 
 async def note_update(work: Work, conversion_id: UUID, updated_at: datetime | None) -> None:
@@ -199,21 +240,6 @@ async def candidates_by_id(work: Work, ids: Collection[UUID]) -> dict[Participat
         return {}
     rows = await work.fetch_all(select(participation).where(among(participation.c.id, ids)))
     return {ParticipationId(row.id): _candidate(row) for row in rows}
-
-
-def touched_by(
-    campaigns: Collection[UUID], participations: Collection[UUID], codes: Collection[str]
-) -> list[Any]:
-    """Conditions of the conversions that new facts about these participations may credit otherwise."""
-    return [
-        conversion.c.version > 0,
-        among(conversion.c.campaign_id, campaigns),
-        or_(
-            among(conversion.c.participation_id, participations),
-            conversion.c.attribution.is_(None),
-            conversion.c.codes.overlap(list(codes)) if codes else text("false"),
-        ),
-    ]
 
 
 async def count_by_verdict(work: Work, campaign_id: UUID, *conditions: Any) -> dict[str, int]:
