@@ -348,6 +348,22 @@ async def test_an_ecommerce_campaign_gives_codes_while_there_are_any_and_admits_
     ]
 
 
+async def test_codes_that_are_added_later_go_to_those_who_joined_without_one(suite: Any) -> None:
+    campaign, people = suite.campaign(type="ecommerce"), await suite.influencers(3)
+    await suite.reads(campaign)
+    for hours, who in enumerate(people):
+        suite.now(campaign.approved_at + timedelta(hours=hours))
+        await _join(suite, campaign, who)
+
+    added = await suite.staff.post(
+        "/v1/referral-codes", {"campaign_id": str(campaign.id), "codes": ["MAKER1", "MAKER2"]}
+    )
+
+    assert (added.json()["codes"], added.json()["assigned"]) == (2, 2)
+    codes = {one.influencer_id: one.referral_code for one in await suite.published("participation")}
+    assert [codes[who] for who in people] == ["MAKER1", "MAKER2", None]
+
+
 @pytest.mark.parametrize("known", [True, False], ids=["a later verdict", "the first verdict"])
 async def test_a_verdict_waits_for_a_join_that_did_not_know_of_it(suite: Any, known: bool) -> None:
     campaign, who = suite.campaign(), await suite.influencer()

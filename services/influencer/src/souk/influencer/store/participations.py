@@ -93,6 +93,22 @@ async def lock_of(
     return {InfluencerId(row.influencer_id): of_row(row) for row in rows}
 
 
+async def lock_codeless(work: Work, campaign_id: CampaignId, most: int) -> list[Participation]:
+    """At most `most` who joined without a code, the first to join first; not those that others hold now."""
+    rows = await work.fetch_all(
+        select(participation)
+        .where(
+            participation.c.campaign_id == campaign_id,
+            participation.c.state == "joined",
+            participation.c.referral_code.is_(None),
+        )
+        .order_by(participation.c.joined_at, participation.c.id)
+        .limit(most)
+        .with_for_update(skip_locked=True)
+    )
+    return [of_row(row) for row in rows]
+
+
 async def acted_by(work: Work, influencer_id: UUID) -> list[Participation]:
     """All of one influencer, locked."""
     rows = await work.fetch_all(
