@@ -187,6 +187,8 @@ post = Table(
         "status IN ('effective', 'warning', 'approved', 'ineffective', 'pending')", name="post_status"
     ),
     Index("post_list", "campaign_id", "published_at", "id"),
+    Index("post_influencer", "influencer_id", "published_at", "id"),
+    Index("post_time", "published_at", "id"),
     Index("post_participation", "participation_id"),
     Index("post_content", "account_id", "external_id"),
 )
@@ -224,6 +226,7 @@ link = Table(
     _instant("last_click_at", nullable=True),
     UniqueConstraint("slug", name="link_slug"),
     Index("link_campaign", "campaign_id", "id"),
+    Index("link_influencer", "influencer_id", "campaign_id", "id"),
     Index("link_participation", "participation_id"),
 )
 
@@ -286,6 +289,8 @@ conversion = Table(
     Column("reason", Text),
     _flag("disputed"),
     Index("conversion_list", "campaign_id", "ordered_at", "id"),
+    Index("conversion_influencer", "influencer_id", "ordered_at", "id"),
+    Index("conversion_time", "ordered_at", "id"),
     Index("conversion_participation", "participation_id"),
     Index("conversion_codes", "codes", postgresql_using="gin"),
     Index("conversion_clicks", "clicks", postgresql_using="gin"),
