@@ -528,6 +528,31 @@ async def test_the_platform_is_asked_outside_of_transactions_though_a_key_is_sen
     assert await house.query("SELECT version FROM account") == [(1,)]
 
 
+async def test_an_import_waits_for_an_erasure_and_connects_nothing(house, door):
+    await house.hear(influencer())
+    body = {"items": [{"influencer_id": str(MARIE), "external_id": house.tube.channel("UCmarie")}]}
+
+    async def waits_or_is_done(importing):
+        while not importing.done():
+            if await house.query(
+                "SELECT 1 FROM pg_stat_activity"
+                " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            ):
+                return
+
+    async with house.units.begin() as erasing:
+        await erasure.erase(
+            erasing, await copies.copy_influencers(erasing, [influencer(version=2, erased=True)])
+        )
+        importing = asyncio.create_task(door("staff", "POST", "/v1/accounts/import", body))
+        async with asyncio.timeout(10):
+            await waits_or_is_done(importing)
+    answer = (await importing).json()
+
+    assert (answer["items"], [each["reason"] for each in answer["refused"]]) == ([], ["unknown_influencer"])
+    assert await house.query("SELECT count(*) FROM account") == [(0,)]
+
+
 async def test_an_import_asks_fifty_channels_a_call_and_names_what_it_refuses(house, door):
     people = [UUID(int=1000 + number) for number in range(60)]
     await house.hear(*(influencer(person) for person in people))

@@ -372,6 +372,21 @@ async def test_a_solved_warning_is_not_raised_again_until_its_cause_is_a_new_one
     assert (row.status, len(row.warnings), row.counted_views) == ("warning", 2, 100)
 
 
+@pytest.mark.parametrize("unit", [2, 4], ids=["followers", "uploads"])
+async def test_a_poll_writes_nothing_of_somebody_who_was_erased_after_it_asked(house, unit):
+    await joined(house)
+    await house.hear(influencer())
+    house.tube.video("v", "UCmarie", START)
+
+    async def erase():
+        await house.hear(influencer(version=2, erased=True))
+
+    await house.poll(POLL, before_unit=(unit, erase))
+
+    assert await house.query("SELECT handle, uploads, video_count FROM account") == [("", None, None)]
+    assert await house.query("SELECT count(*) FROM content") == [(0,)]
+
+
 async def test_quota_is_spent_only_where_something_can_have_changed(house):
     await joined(house)
     house.tube.video("v", "UCmarie", START)

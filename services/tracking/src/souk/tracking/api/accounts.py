@@ -206,18 +206,12 @@ async def _expect_own(work: Work, who: Principal, influencer_id: UUID) -> None:
     own = await work.scalar(
         select(influencer.c.id).where(influencer.c.id == influencer_id, own_influencer(who, influencer.c.id))
     )
-    if own is None or not await copies.is_known(work, influencer_id):
+    if own is None or not await copies.known_influencers(work, {influencer_id}):
         raise Refused(Reason.UNKNOWN_INFLUENCER)
 
 
 async def _import(work: Work, items: Sequence[ImportedAccount], channels: dict[str, Channel]) -> ImportOut:
-    owners = {item.influencer_id for item in items}
-    known = {
-        row.id
-        for row in await work.fetch_all(
-            select(influencer.c.id).where(influencer.c.id.in_(owners), ~influencer.c.erased)
-        )
-    }
+    known = await copies.known_influencers(work, {item.influencer_id for item in items})
     claims = [
         handlers.Claim(item.influencer_id, channels[item.external_id])
         for item in items

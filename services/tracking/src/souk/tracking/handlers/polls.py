@@ -87,13 +87,13 @@ async def _save_channels(
 ) -> None:
     seen = {account.id: channels[account.external_id] for account in due if account.external_id in channels}
     snapshots, notes = [], []
-    for row in sorted(await accounts.lock(work, seen), key=lambda row: row.external_id):
+    for row in sorted(await accounts.lock_connected(work, seen), key=lambda row: row.external_id):
         channel = seen[row.id]
         # A hidden follower count keeps the last known one, as every hidden count does.
         followers = row.followers if channel.followers is None else channel.followers
         if followers is not None and followers != row.followers:
             snapshots.append({"account_id": row.id, "observed_at": at, "followers": followers})
-        if (followers, channel.handle) != (row.followers, row.handle) and row.connection == "connected":
+        if (followers, channel.handle) != (row.followers, row.handle):
             changed = await accounts.change(work, row.id, {"followers": followers, "handle": channel.handle})
             work.publish("account.changed", accounts.account_state(changed))
         notes.append({"b_id": row.id, "uploads": channel.uploads, "refreshed_at": at})
@@ -166,7 +166,9 @@ async def _save_listings(units: Units, listings: Sequence[_Listing], at: datetim
     if not listings:
         return
     async with units.begin() as work:
-        await accounts.lock(work, [listing.account.id for listing in listings])
+        rows = await accounts.lock_connected(work, [listing.account.id for listing in listings])
+        connected = {row.id for row in rows}
+        listings = [listing for listing in listings if listing.account.id in connected]
         new = {
             (listing.account.id, upload.external_id): {
                 "account_id": listing.account.id,
@@ -228,11 +230,11 @@ async def _usual_likes(units: Units, name: str, at: datetime) -> None:
         measured: list[UUID] = await accounts.measured_since(work, name, at)
     for part in _chunks(measured, _CHUNK):
         async with units.begin() as work:
-            rows = await accounts.lock(work, part)
+            rows = await accounts.lock_connected(work, part)
             newest = await contents.newest_likes(work, part)
             for row in sorted(rows, key=lambda row: row.external_id):
                 usual = usual_likes(newest.get(row.id, []))
-                if usual != row.usual_likes and row.connection == "connected":
+                if usual != row.usual_likes:
                     changed = await accounts.change(work, row.id, {"usual_likes": usual})
                     work.publish("account.changed", accounts.account_state(changed))
 

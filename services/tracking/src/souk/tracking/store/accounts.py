@@ -45,9 +45,13 @@ async def lock_by_external(work: Work, platform: str, externals: Collection[str]
     )
 
 
-async def lock(work: Work, ids: Collection[UUID]) -> Sequence[Row[Any]]:
+async def lock_connected(work: Work, ids: Collection[UUID]) -> Sequence[Row[Any]]:
+    """Those that are connected still: an erasure may have come while the platform was asked."""
     return await work.fetch_all(
-        select(account).where(account.c.id.in_(ids)).order_by(account.c.id).with_for_update()
+        select(account)
+        .where(account.c.id.in_(ids), account.c.connection == "connected")
+        .order_by(account.c.id)
+        .with_for_update()
     )
 
 

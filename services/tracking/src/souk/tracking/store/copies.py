@@ -156,12 +156,15 @@ async def lock_participations(work: Work, ids: Collection[UUID]) -> dict[UUID, R
     return {row.id: row for row in rows}
 
 
-async def is_known(work: Work, who: UUID) -> bool:
-    """Whether an influencer is known and not erased; kept so until the unit ends."""
-    row = await work.fetch_one(
-        select(influencer.c.erased).where(influencer.c.id == who).with_for_update(read=True)
+async def known_influencers(work: Work, ids: Collection[UUID]) -> set[UUID]:
+    """Those of them who are known and not erased; kept so until the unit ends."""
+    rows = await work.fetch_all(
+        select(influencer.c.id)
+        .where(among(influencer.c.id, ids), ~influencer.c.erased)
+        .order_by(influencer.c.id)
+        .with_for_update(read=True)
     )
-    return row is not None and not row.erased
+    return {row.id for row in rows}
 
 
 async def expect_influencer(work: Work, who: UUID) -> None:
