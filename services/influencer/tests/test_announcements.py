@@ -1,19 +1,24 @@
 """Who is told of which campaigns, and when (domain.md §7)."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
+from souk.chassis.auth import Principal
 from souk.chassis.work import Units, Work
-from souk.contracts.ids import announcement_id
-from souk.influencer.handlers import announcements
+from souk.contracts.ids import OrganisationId, UserId, announcement_id
+from souk.influencer.handlers import announcements, signups
+from souk.influencer.store import influencers
 
 BATCH = datetime(2017, 9, 20, 1, tzinfo=UTC)
 DAY = date(2017, 9, 20)
+STAFF_MEMBER = Principal("staff", UserId(UUID(int=1)), OrganisationId(UUID(int=2)), None)
 
 
 class Killed(Exception):
@@ -197,3 +202,20 @@ async def test_nobody_who_signed_up_after_an_announcement_was_opened_is_in_it(
 
     [told] = await suite.published("announcement")
     assert [r.influencer_id for r in told.recipients] == [early]
+
+
+async def test_what_an_erasure_forgets_is_not_recorded_beside_it(suite: Any) -> None:
+    who, stays = await suite.influencers(2)
+    campaign = suite.campaign()
+    await suite.reads(campaign)
+
+    async with suite.units.begin() as work:
+        row = await influencers.lock(work, who, STAFF_MEMBER)
+        await signups.erase(work, row)
+        announcing = asyncio.create_task(suite.runs("announce.upcoming", campaign.id))
+        done, _ = await asyncio.wait([announcing], timeout=0.3)
+        assert not done
+    await asyncio.wait_for(announcing, timeout=10)
+
+    kept = await suite.rows("SELECT influencer_id FROM decision WHERE effect = 'announced'")
+    assert [row.influencer_id for row in kept] == [stays]

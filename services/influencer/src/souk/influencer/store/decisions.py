@@ -98,7 +98,10 @@ async def record(work: Work, decisions: Sequence[Decision]) -> None:
 
 
 async def record_announced(work: Work, campaign: Row[Any], chosen: ColumnElement[bool], now: datetime) -> int:
-    """Record in one statement that all `chosen` (over `influencer`) are announced `campaign`; how many."""
+    """Record in one statement that all `chosen` (over `influencer`) are announced `campaign`; how many.
+
+    Who is being erased is waited for, and then not among them: else what it forgot would be written again.
+    """
     inputs = func.jsonb_build_object(
         "campaign",
         literal(_campaign_inputs(campaign), JSONB),
@@ -115,6 +118,7 @@ async def record_announced(work: Work, campaign: Row[Any], chosen: ColumnElement
         cast([], ARRAY(Text)),
         inputs,
     ).where(chosen)
+    rows = rows.with_for_update(read=True, key_share=True, of=influencer)
     return await _keep(work, insert(decision).from_select(columns, rows))
 
 
