@@ -15,7 +15,7 @@ from sqlalchemy import delete, func, select, text
 
 from souk.billing.main import SERVICE, build
 from souk.billing.settings import BillingSettings
-from souk.billing.store.tables import account, balance, item, participation, payment, posting
+from souk.billing.store.tables import account, balance, entry, item, participation, payment, posting
 from souk.billing.subscriptions import intake
 from souk.billing.timers import timers
 from souk.chassis import envelope
@@ -213,14 +213,14 @@ class Billing:
         set_manual(self.clock, instant)
         self.states.now = instant
 
-    async def run_timers(self) -> None:
+    async def run_timers(self, *on_the_way: State) -> None:
         """Do all work that is due by now, the way a worker does it, and return when none is left.
 
-        Nothing is on its way here, so the barrier has nothing to wait for.
+        on_the_way: states that are on their topics and not applied yet: a barrier waits for them.
         """
 
         async def barrier(*topics: object) -> None:
-            return None
+            await self.tell(*(state for state in on_the_way if topic_of(type(state)) in topics))
 
         async def work_off() -> None:
             async with asyncio.timeout(20):
@@ -241,12 +241,12 @@ class Billing:
                 select(func.count()).select_from(timer).where(timer.c.due_at <= work.now)
             )
 
-    async def run_payments(self, day: date = date(2017, 11, 5)) -> None:
+    async def run_payments(self, day: date = date(2017, 11, 5), *on_the_way: State) -> None:
         starts_at = datetime(day.year, day.month, day.day, 1, tzinfo=UTC)
         self.at(max(starts_at, self.states.now))
         async with self.units.begin() as work:
             work.schedule("payments.run", day.isoformat(), starts_at)
-        await self.run_timers()
+        await self.run_timers(*on_the_way)
 
     async def account(self, name: str = "campaign") -> Any:
         return (await self._rows(select(account).where(account.c.id == named(name))))[0]
@@ -262,6 +262,9 @@ class Billing:
 
     async def item(self, name: str) -> Any:
         return (await self._rows(select(item).where(item.c.name == name)))[0]
+
+    async def entries(self) -> list[Any]:
+        return await self._rows(select(entry).order_by(entry.c.id))
 
     async def payments(self) -> list[Any]:
         return await self._rows(select(payment).order_by(payment.c.run, payment.c.id))

@@ -50,6 +50,22 @@ async def test_posts_approved_before_the_cut_off_are_paid_and_later_ones_wait_a_
     await billing.check_ledger()
 
 
+async def test_a_run_waits_for_whatever_holds_back_what_was_approved_before_the_cut_off(billing, states):
+    parts = [states.campaign(), states.terms(), states.participation(), states.influencer(), states.payee()]
+    billing.at(JUST_IN_TIME)
+    post = states.post(views=MICROS, status="approved")
+
+    for late in parts:
+        await billing.tell(post, *(state for state in parts if state is not late))
+        await billing.run_payments(date(2017, 11, 5), late)
+
+        assert [payment.gross for payment in await billing.payments()] == [MICROS], type(late).__name__
+        await billing.sql(
+            "TRUNCATE account, participation, item, balance, outbox, timer, influencer, payee, payment_run,"
+            " payment, payment_line"
+        )
+
+
 async def test_one_payment_per_influencer_and_currency_with_lines_that_equal_its_gross(billing, states):
     await opened(billing, states, "a", "b", "c")
     await opened(billing, states, "d", currency="JPY")

@@ -25,6 +25,7 @@ from souk.contracts.topics.participations import PARTICIPATIONS
 from souk.contracts.topics.payees import PAYEES
 from souk.contracts.topics.payments import PAYMENTS, Payment
 from souk.contracts.topics.posts import POSTS
+from souk.contracts.topics.terms import TERMS
 
 Outcome = Literal["paid", "failed", "corrected"]
 _STEPS: dict[Outcome, tuple[str, str]] = {
@@ -44,7 +45,7 @@ async def run_payments(job: Job) -> None:
     made are debited from what is owed at once.
     """
     run = payout.run_on(date.fromisoformat(job.timer.subject))
-    await job.barrier(CAMPAIGNS, INFLUENCERS, PAYEES, PARTICIPATIONS, POSTS, LINKS, CONVERSIONS)
+    await job.barrier(CAMPAIGNS, TERMS, INFLUENCERS, PAYEES, PARTICIPATIONS, POSTS, LINKS, CONVERSIONS)
     await _settlements_done(job, run)
     after: UUID | None = None
     while True:
