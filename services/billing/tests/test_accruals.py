@@ -161,8 +161,9 @@ RATES = Rates(click=1, conversion=20, commission=1_000, follower=1)
         (lambda s: s.conversion(net=[800]), lambda s: s.conversion(net=[700])),
         (lambda s: s.conversion(net=[800]), lambda s: s.participation(followers_base=0, commission=900)),
         (lambda s: s.post(), lambda s: s.participation(followers_base=90)),
+        (lambda s: s.post(), lambda s: s.post(counts=False)),
     ],
-    ids=["clicks", "order value", "commission", "followers"],
+    ids=["clicks", "order value", "commission", "followers", "post that does not count"],
 )
 async def test_a_recount_alone_does_not_reopen_a_spent_campaign(billing, states, earns, recounted):
     await billing.tell(states.campaign(budget=100, rates=RATES), states.terms())
@@ -183,9 +184,9 @@ async def test_a_recount_alone_does_not_reopen_a_spent_campaign(billing, states,
         (lambda s: s.conversion(net=[800]), lambda s: s.conversion(net=[800], verdict="unqualified")),
         (lambda s: s.conversion(net=[800]), lambda s: s.conversion(net=[800], who=None)),
         (lambda s: s.post(), lambda s: s.post(status="ineffective")),
-        (lambda s: s.post(), lambda s: s.post(counts=False)),
+        (lambda s: s.post(), lambda s: s.post(status="pending", counts=False)),
     ],
-    ids=["reversed clicks", "refund", "verdict", "credit", "ineffective post", "post that does not count"],
+    ids=["reversed clicks", "refund", "verdict", "credit", "ineffective post", "post that asks to return"],
 )
 async def test_released_money_reopens_a_spent_campaign(billing, states, earns, released):
     await billing.tell(states.campaign(budget=100, rates=RATES), states.terms())
@@ -292,7 +293,8 @@ async def test_an_approved_post_made_ineffective_is_negative_payable_and_lowers_
 
 @pytest.mark.parametrize(("budget", "granted"), [(200, True), (199, False)])
 async def test_a_post_is_reinstated_whole_or_refused_whole(billing, states, budget, granted):
-    await billing.tell(states.campaign(budget=budget), states.terms(), states.participation())
+    await billing.tell(states.campaign(budget=budget, multi_posting=True), states.terms())
+    await billing.tell(states.participation())
     await billing.tell(states.post("a", views=100), states.post("b", views=50))
     await billing.tell(states.post("a", views=100, status="ineffective"))
 
@@ -308,9 +310,88 @@ async def test_a_post_is_reinstated_whole_or_refused_whole(billing, states, budg
     assert (await billing.earning()).revenue == earning.revenue
 
 
+async def first_post_asks_to_return(billing, states, *, views=60, beside=50, **campaign):
+    """The first post was ineffective, so the second counts; now the first asks to return."""
+    await billing.tell(states.campaign(**campaign), states.terms(), states.participation())
+    await billing.tell(states.post("a", views=views), states.post("b", views=beside, counts=False))
+    await billing.tell(
+        states.post("a", views=views, status="ineffective", counts=False), states.post("b", views=beside)
+    )
+    await billing.tell(states.post("a", views=views, status="pending"))
+    _, earning = (await billing.published(Earning))[-1]
+    [answer] = earning.reinstated
+    return answer.granted
+
+
+@pytest.mark.parametrize(
+    ("campaign", "granted", "revenue"),
+    [
+        ({"budget": 100}, True, 60),
+        ({"budget": 60}, True, 60),
+        ({"budget": 59}, False, 50),
+        ({"budget": 50}, False, 50),
+        ({"budget": 100, "multi_posting": True}, False, 50),
+        ({"budget": 110, "multi_posting": True}, True, 110),
+    ],
+)
+async def test_a_post_that_returns_takes_the_place_of_the_one_that_counts(
+    billing, states, campaign, granted, revenue
+):
+    assert await first_post_asks_to_return(billing, states, **campaign) is granted
+
+    earning = await billing.earning()
+    assert (earning.revenue, earning.refused) == (revenue, 0)
+    if granted and not campaign.get("multi_posting"):
+        await billing.tell(states.post("b", views=50, counts=False), states.post("a", views=60))
+        assert (await billing.earning()).revenue == revenue
+    await billing.check_ledger()
+
+
+async def test_a_post_leaves_its_place_with_its_followers_fee_and_to_the_capped(billing, states):
+    rates = Rates(view=1, follower=1, conversion=40)
+    await billing.tell(states.campaign(budget=90, cap=80, rates=rates), states.terms())
+    await billing.tell(states.participation(followers_base=10))
+    await billing.tell(states.post("a", views=20, status="ineffective", counts=False))
+    await billing.tell(states.post("b", views=50), states.conversion())
+    assert await billing.items("order") == [(20, 20, 0)]
+
+    await billing.tell(states.post("a", views=20, status="pending"))
+
+    assert await billing.items("order") == [(40, 0, 0)]
+    assert await billing.items("a") == [(20, 0, 0)]
+    assert (await billing.earning()).revenue == 70
+    await billing.check_ledger()
+
+
+async def test_a_return_that_is_given_up_leaves_the_place_to_the_one_that_counted(billing, states):
+    assert await first_post_asks_to_return(billing, states, budget=100)
+    await billing.tell(states.post("b", views=55))
+    assert (await billing.earning()).revenue == 60, "the other post has its place"
+
+    await billing.tell(states.post("a", views=60, status="ineffective", counts=False))
+
+    assert await billing.items("b") == [(55, 0, 0)]
+    assert (await billing.earning()).revenue == 55
+    await billing.check_ledger()
+
+
+async def test_a_return_that_was_granted_and_not_taken_gives_back_what_it_took(billing, states):
+    assert await first_post_asks_to_return(billing, states, budget=60)
+    assert (await billing.account()).exhausted
+    await billing.tell(states.post("b", views=50, status="approved"))
+
+    await billing.tell(states.post("a", views=60, counts=False))
+
+    account, earning = await billing.account(), await billing.earning()
+    assert (account.exhausted, account.consumed) == (False, 50)
+    assert (earning.revenue, earning.refused, earning.approved) == (50, 0, 50)
+    await billing.check_ledger()
+
+
 async def test_an_answer_stays_until_its_post_asks_no_more_however_many_ask(billing, states):
     posts = [f"post {n}" for n in range(60)]
-    await billing.tell(states.campaign(budget=100), states.terms(), states.participation())
+    await billing.tell(states.campaign(budget=100, multi_posting=True), states.terms())
+    await billing.tell(states.participation())
     await billing.tell(*(states.post(post, status="ineffective", views=3) for post in posts))
     asking = [states.post(post, status="pending", views=3) for post in posts]
     await billing.tell_each(*asking)

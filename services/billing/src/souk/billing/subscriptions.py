@@ -66,6 +66,7 @@ async def conversions_changed(work: Work, states: Sequence[Conversion]) -> None:
 
 
 def _post(post: Post) -> Fact:
+    live = post.status in ("effective", "warning", "approved")
     return Fact(
         id=post.id,
         kind=Kind.POST,
@@ -74,9 +75,10 @@ def _post(post: Post) -> Fact:
         version=post.version,
         changed_at=post.changed_at,
         topic=POSTS.name,
-        active=post.counts and post.status in ("effective", "warning", "approved"),
+        active=live and post.counts,
         since=post.published_at,
         name=post.external_id,
+        live=live,
         asks=post.status == "pending",
         would_count=post.counts,
         approved_at=payable_since(post),

@@ -8,7 +8,7 @@ These records are a working set in memory: a batch of facts is folded into them 
 then are they saved, so they are changed in place. Amounts are micros of the campaign's currency.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -94,15 +94,18 @@ def cap_room(purse: Purse, earner: Earner) -> int | None:
     return None if purse.cap is None else purse.cap - earner.revenue
 
 
-def holds_whole(purse: Purse, earner: Earner, growth: int) -> bool:
-    """Whether the budget holds all of `growth` that fits under the cap.
+def holds_whole(purse: Purse, earner: Earner, growth: int, leaving: Sequence[Splittable] = ()) -> bool:
+    """Whether the budget holds all of `growth` that fits under the cap, once the `leaving` fell to nothing.
 
-    Making a post effective again is refused as a whole otherwise.
+    Making a post effective again is refused as a whole otherwise. What the leaving earn goes to capped
+    parts first, as of any fall.
     """
-    room = cap_room(purse, earner)
-    fits = growth if room is None else min(growth, room)
+    freed = sum(item.earned for item in leaving)
+    taken = min(freed, earner.capped - sum(item.capped for item in leaving))
+    revenue = earner.revenue - freed + taken
+    fits = growth if purse.cap is None else min(growth, purse.cap - revenue)
     return fits == 0 or (
-        not purse.exhausted and cost_of(earner.revenue + fits, purse.margin) - earner.cost <= purse.room
+        not purse.exhausted and cost_of(revenue + fits, purse.margin) - earner.cost <= purse.room
     )
 
 

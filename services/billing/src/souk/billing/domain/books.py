@@ -41,9 +41,10 @@ class Fact(NamedTuple):
     """A post, a link or a conversion as its owner last described it, and nothing of what it earned.
 
     participation_id: None for a conversion that nobody is credited with.
-    active: it counts. asks: it wants to be effective again and waits for the budget's answer; it would
-    count then if `would_count`. approved_at: of a post, since when what it earns is payable.
-    disputed: not to be approved by the settlement. reversed: clicks that staff took back, which `units`
+    active: it counts. live: of a post, its status lets it count, and it does if `would_count`, unless
+    another was granted its place: then it stands aside. asks: it wants to be effective again and waits for
+    the budget's answer; it would count then if `would_count`. approved_at: of a post, since when
+    what it earns is payable. disputed: not to be approved by the settlement. reversed: clicks that staff took back, which `units`
     holds no more. since, name: its age among the items of its participation; attributes of the domain, so
     that the same input gives the same order.
     """
@@ -58,6 +59,7 @@ class Fact(NamedTuple):
     active: bool
     since: datetime | None
     name: str
+    live: bool = False
     asks: bool = False
     would_count: bool = False
     approved_at: datetime | None = None
@@ -157,6 +159,7 @@ class Entry(NamedTuple):
 class Books:
     """Everything of one campaign that a batch needs.
 
+    multi_posting: several posts of a participation may count at a time.
     settled_at: when its links and conversions were approved; those that come later are as they come.
     """
 
@@ -164,6 +167,7 @@ class Books:
     currency: str
     rates: Rates
     purse: Purse
+    multi_posting: bool
     settled_at: datetime | None = None
     participations: dict[UUID, Participation] = field(default_factory=dict)
     items: dict[UUID, Item] = field(default_factory=dict)
@@ -179,6 +183,13 @@ class Books:
         del self.items[item.fact.id]
         if item.fact.participation_id is not None:
             self.by_participation[item.fact.participation_id].remove(item)
+
+    def rivals(self, post: Item) -> list[Item]:
+        """The participation's other posts, where only one of them may count."""
+        if self.multi_posting or post.fact.participation_id is None:
+            return []
+        posts = self.by_participation[post.fact.participation_id]
+        return [item for item in posts if item is not post and item.fact.kind == Kind.POST]
 
     def waiting(self, participation: Participation) -> list[Item]:
         """The items with capped parts, oldest first: cap room that comes free is theirs."""

@@ -45,12 +45,14 @@ def fold(books: Books, fact: Fact) -> list[Entry]:
 def releases(before: Fact, now: Fact) -> bool:
     """Whether what the item falls by is money that staff, or the shop, released: it reopens a spent campaign.
 
-    It is when the item counts no more (a post that is ineffective, an order that is unqualified or
-    somebody else's), when more of its clicks are reversed, or when more of its order is refunded. A mere
-    recount isn't, be it of views, clicks, followers or an order's value, nor is a lower commission.
+    It is when the item counts no more (a post that is ineffective or asks to return, an order that is
+    unqualified or somebody else's), when more of its clicks are reversed, or when more of its order is
+    refunded, and when a post gives up the return that it was granted. A mere recount isn't, be it of views,
+    clicks, followers or an order's value, or of which post counts, nor is a lower commission.
     """
+    is_recounted = now.live and not before.asks
     return (
-        (before.active and not now.active)
+        (before.active and not now.active and not is_recounted)
         or now.reversed > before.reversed
         or _refunded(now) > _refunded(before)
     )
@@ -159,13 +161,40 @@ def _fold_post(
     if fact.asks:
         if before.active:
             entries += _value_post(books, participation, item, fact._replace(asks=False), cause)
-        granted = _holds_again(books, participation, fact)
+        leaving = _leaving(books, item) if fact.would_count else []
+        granted = _holds_again(books, participation, fact, leaving)
         participation.reinstated[fact.id] = (fact.version, granted)
-        if not granted:
-            item.fact = fact
-            return entries
-        fact = fact._replace(active=fact.would_count)
-    return entries + _value_post(books, participation, item, fact, cause)
+        if granted:
+            for other in leaving:
+                entries += _stand_aside(books, participation, other, cause)
+            fact = fact._replace(active=fact.would_count)
+    elif participation.reinstated and any(o.fact.asks and o.fact.active for o in books.rivals(item)):
+        fact = fact._replace(active=False)
+    entries += _value_post(books, participation, item, fact, cause)
+    if before.active and participation.live_posts == 0:
+        entries += _stand_up(books, participation, item, cause)
+    return entries
+
+
+def _leaving(books: Books, item: Item) -> list[Item]:
+    """The posts whose place `item` takes when it returns; an approved one keeps its own."""
+    return [other for other in books.rivals(item) if other.fact.active and other.approved_at is None]
+
+
+def _stand_aside(books: Books, participation: Participation, item: Item, cause: Cause) -> list[Entry]:
+    """The post earns nothing while another has its place: what its owner tells will say the same."""
+    participation.live_posts -= 1
+    item.fact = item.fact._replace(active=False)
+    return _move(books, participation, item, 0, cause, released=False)
+
+
+def _stand_up(books: Books, participation: Participation, item: Item, cause: Cause) -> list[Entry]:
+    """Where the return that had their place is given up, posts count again of which nothing new is told."""
+    entries: list[Entry] = []
+    for other in books.rivals(item):
+        if other.fact.live and other.fact.would_count:
+            entries += _value_post(books, participation, other, other.fact._replace(active=True), cause)
+    return entries
 
 
 def _value_post(
@@ -187,14 +216,14 @@ def _value_post(
     return entries + fold_followers(books, participation, cause._replace(at=at), released=released)
 
 
-def _holds_again(books: Books, participation: Participation, fact: Fact) -> bool:
+def _holds_again(books: Books, participation: Participation, fact: Fact, leaving: Sequence[Item]) -> bool:
     """Whether the budget holds the whole post, with the follower fee that may come back with it."""
     if not fact.would_count:
         return True
     growth = int(worth.post(books.rates, fact.counted))
     if participation.live_posts == 0 and participation.followers_base is not None:
         growth += worth.followers(books.rates, participation.followers_base)
-    return holds_whole(books.purse, participation, growth)
+    return holds_whole(books.purse, participation, growth, leaving)
 
 
 def _take_away(books: Books, item: Item, cause: Cause) -> list[Entry]:

@@ -51,13 +51,27 @@ async def _load(batch: Batch, facts: Sequence[Fact]) -> dict[UUID, int]:
     credited |= {item.fact.participation_id for item, folded in found if folded}
     batch.take_participations(await store.participations(batch.work, credited - {None}))  # type: ignore[arg-type]
     batch.take_items(item for item, folded in found if folded)
-    await batch.load_capped(_losing(batch, facts))
+    trading = _trading_places(batch, facts)
+    batch.take_items(await store.rivals(batch.work, trading))
+    await batch.load_capped(_losing(batch, facts) | trading)
     return {item.fact.id: item.fact.version for item, folded in found if not folded}
 
 
 def _pays_followers(batch: Batch, fact: Fact) -> bool:
     books = batch.books.get(fact.campaign_id)
     return books is not None and books.rates.follower > 0
+
+
+def _trading_places(batch: Batch, facts: Sequence[Fact]) -> set[UUID]:
+    """The participations in which a post may take another's place, or leave it again."""
+    trading: set[UUID] = set()
+    for fact in facts:
+        books = batch.books.get(fact.campaign_id)
+        if books and not books.multi_posting and fact.kind == Kind.POST:
+            participation = books.participations.get(fact.participation_id)  # type: ignore[arg-type]
+            if participation and (fact.asks or participation.reinstated):
+                trading.add(participation.id)
+    return trading
 
 
 def _losing(batch: Batch, facts: Sequence[Fact]) -> set[UUID]:

@@ -149,6 +149,7 @@ def _terms_of(state: Campaign, *, opened: bool) -> dict[str, Any]:
         "agency_id": state.agency_id,
         "ends_at": state.ends_at,
         "hold_days": state.hold_days,
+        "multi_posting": state.multi_posting,
     }
     if not opened:
         values |= {

@@ -51,8 +51,8 @@ _SAVE_PARTICIPATIONS = from_arrays(
     participation,
     _PARTICIPATION,
 )
-_ITEM = ("id", "kind", "campaign_id", "participation_id", "folded", "version", "changed_at", "active", "asks",
-         "would_count", "disputed", "since", "name", "fact_approved_at", "views", "likes", "comments",
+_ITEM = ("id", "kind", "campaign_id", "participation_id", "folded", "version", "changed_at", "active",
+         "live", "asks", "would_count", "disputed", "since", "name", "fact_approved_at", "views", "likes", "comments",
          "shares", "units", "reversed", "lines", "currency", "worth", "earned", "capped", "refused",
          "payable", "approved_at", "approved_worth")  # fmt: skip
 _SAVE_ITEMS = from_arrays(
@@ -98,7 +98,14 @@ def open_books(row: Row[Any]) -> Books:
         peak=row.peak_cost,
         exhausted=row.exhausted,
     )
-    return Books(row.id, row.currency, Rates(**row.rates), purse, settled_at=row.settled_at)
+    return Books(
+        row.id,
+        row.currency,
+        Rates(**row.rates),
+        purse,
+        multi_posting=row.multi_posting,
+        settled_at=row.settled_at,
+    )
 
 
 async def participations(work: Work, ids: Collection[UUID]) -> list[Participation]:
@@ -148,6 +155,15 @@ async def items(work: Work, ids: Collection[UUID]) -> list[tuple[Item, bool]]:
 
 async def capped_items(work: Work, participations: Collection[UUID]) -> list[Item]:
     query = select(item).where(item.c.participation_id == any_(_IDS), item.c.capped > 0)
+    return [_item(row) for row in await _items(work, query, participations)]
+
+
+async def rivals(work: Work, participations: Collection[UUID]) -> list[Item]:
+    """Folded posts that count, or would but for another that was granted their place."""
+    t = item.c
+    query = select(item).where(
+        t.participation_id == any_(_IDS), t.kind == int(Kind.POST), t.folded, t.would_count
+    )
     return [_item(row) for row in await _items(work, query, participations)]
 
 
@@ -213,6 +229,7 @@ def _item(row: Row[Any]) -> Item:
             changed_at=row.changed_at,
             topic=TOPIC_OF[kind],
             active=row.active,
+            live=row.live,
             since=row.since,
             name=row.name,
             asks=row.asks,
@@ -272,7 +289,7 @@ def _item_values(one: Item, *, folded: bool) -> tuple[Any, ...]:
     lines = json.dumps([line.model_dump() for line in f.lines]) if f.lines else None
     return (
         f.id, int(f.kind), f.campaign_id, f.participation_id, folded, f.version, f.changed_at, f.active,
-        f.asks, f.would_count, f.disputed, f.since, f.name, f.approved_at, c.views, c.likes, c.comments,
-        c.shares, f.units, f.reversed, lines, f.currency, one.worth, one.earned, one.capped, one.refused,
+        f.live, f.asks, f.would_count, f.disputed, f.since, f.name, f.approved_at, c.views, c.likes,
+        c.comments, c.shares, f.units, f.reversed, lines, f.currency, one.worth, one.earned, one.capped, one.refused,
         one.payable, one.approved_at, one.approved_worth,
     )  # fmt: skip
