@@ -91,10 +91,20 @@ async def templates(make_database: MakeDatabase) -> dict[str, Database]:
     return made
 
 
+class _Urls(dict[str, str]):
+    def __init__(self, make: Callable[[str], str]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, service: str) -> str:
+        self[service] = self._make(service)
+        return self[service]
+
+
 @pytest.fixture
 def urls(database: MakeDatabase, templates: dict[str, Database]) -> dict[str, str]:
-    """The databases of all services, empty, by service."""
-    return {service: database(service, template).url for service, template in templates.items()}
+    """The empty database of each service, made when it is asked for."""
+    return _Urls(lambda service: database(service, templates[service]).url)
 
 
 async def execute(url: str, sql: str, *values: Any) -> None:

@@ -1,19 +1,25 @@
 """The checker on books that the service itself made: silent on them, and loud once they are tampered with."""
 
+import asyncio
+import json
+import os
+import sys
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from pathlib import Path
+from uuid import uuid4
 
 import asyncpg
 import pytest
 from aiokafka import AIOKafkaProducer
-from sqlalchemy import select
 
-from souk.billing.store.tables import item
 from souk.checker import ledger
 from souk.checker.check import check
 from souk.checker.database import snapshot
 from souk.contracts.topics import TOPICS
+from souk.contracts.topics.budgets import Budget
 from souk.contracts.topics.campaigns import Rates
+from souk.contracts.topics.earnings import Earning
 
 from .conftest import ENDS, START
 
@@ -69,9 +75,10 @@ async def found(url):
 
 async def test_nothing_is_found_on_books_that_the_service_made(billing, told, url):
     assert await found(url) == []
-    assert {("b", True), ("c", True)} <= {
-        (row.name, row.refused > 0) for row in await billing._rows(select(item))
-    }
+    earnings = [state for _, state in await billing.published(Earning)]
+    assert any(state.capped for state in earnings)
+    assert any(state.refused for state in earnings)
+    assert {state.consumed == state.budget for _, state in await billing.published(Budget)} == {True, False}
 
     billing.at(ENDS + timedelta(days=1))
     await billing.run_timers()
@@ -187,3 +194,38 @@ async def unguard(connection):
         await connection.execute(f"ALTER TABLE {check_['of']} DROP CONSTRAINT {check_['name']}")
     for table in ("posting", "entry"):
         await connection.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
+
+
+async def test_the_command_prints_what_the_service_can_see_and_its_exit_code_says_whether_it_fits(
+    stack, topics, billing, url
+):
+    environment = os.environ | stack.environment("billing") | {"SOUK_BILLING_DATABASE": url}
+
+    code, *_, last = await command(environment)
+    assert code == (1 if last["findings"] else 0)
+    assert last["checked"]["postings"] == 0
+    assert last["checked"]["unread"] == [
+        "billing.budgets.v1", "billing.earnings.v1", "billing.payments.v1"
+    ]  # fmt: skip
+    assert "tracking.posts.v1" in last["checked"]["topics"]
+
+    owner = uuid4()
+    await billing.sql(f"INSERT INTO balance VALUES ('margin', '{owner}', 'USD', 5, 1)")
+    code, *found, last = await command(environment)
+    assert code == 1
+    assert last["findings"] == len(found)
+    assert {
+        "check": "balance_differs",
+        "subject": f"margin {owner} USD",
+        "detail": "5 of 1 postings is kept, 0 of 0 posted",
+    } in found
+
+
+async def command(environment):
+    """Exit code and printed objects of `souk-billing check`."""
+    process = await asyncio.create_subprocess_exec(
+        Path(sys.executable).with_name("souk-billing"), "check", "--patience", "0",
+        env=environment, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    printed, _ = await process.communicate()
+    return process.returncode, *map(json.loads, printed.splitlines())

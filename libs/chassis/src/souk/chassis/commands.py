@@ -18,7 +18,7 @@ _EXIT_SECONDS = 10.0
 
 
 def commands(service: Service[Any]) -> typer.Typer:
-    """`api | worker | all | migrate | deadletter list|show|retry|drop | republish | lag`.
+    """`api | worker | all | migrate | deadletter list|show|retry|drop | republish | lag | check`.
 
     The console script `souk-<service>` calls the result.
     """
@@ -87,6 +87,22 @@ def commands(service: Service[Any]) -> typer.Typer:
             _print({"republished": await publish_again(runtime.units, chosen)})
 
         _with_parts(service, again)
+
+    @app.command()
+    def check(
+        patience: Annotated[float, typer.Option(min=0, help="seconds that a difference may last")] = 10.0,
+    ) -> None:
+        """Compare topics, rows and copies, and print what doesn't fit; the exit code is 1 when something
+        doesn't. The service may go on meanwhile."""
+        from souk.chassis import logs
+        from souk.chassis.checking import check_service
+
+        logs.configure(service.name, "WARNING")
+        found, checked = _wait(check_service(service.settings(), patience))
+        for one in found:
+            _print(asdict(one))
+        _print({"checked": checked, "findings": len(found)})
+        raise typer.Exit(1 if found else 0)
 
     app.add_typer(_deadletter(service), name="deadletter")
     return app

@@ -5,8 +5,7 @@ from souk.checker.finding import MOST, Finding
 from souk.contracts.topic import Service
 
 _PARKED = """
-SELECT topic, convert_from(coalesce(key, ''), 'SQL_ASCII') AS key, count(*) AS records,
-       min("offset") AS first, max(attempts) AS attempts
+SELECT topic, key, count(*) AS records, min("offset") AS first, max(attempts) AS attempts
 FROM parked GROUP BY topic, key ORDER BY topic, key LIMIT $1
 """
 
@@ -16,7 +15,7 @@ async def parked(connection: Connection, service: Service) -> list[Finding]:
     return [
         Finding(
             "parked",
-            f"{service} {row['topic']} {row['key']}",
+            f"{service} {row['topic']} {(row['key'] or b'').decode(errors='backslashreplace')}".rstrip(),
             f"{row['records']} from offset {row['first']} on, tried {row['attempts']} times at most",
         )
         for row in await connection.fetch(_PARKED, MOST)
