@@ -372,6 +372,47 @@ async def test_a_solved_warning_is_not_raised_again_until_its_cause_is_a_new_one
     assert (row.status, len(row.warnings), row.counted_views) == ("warning", 2, 100)
 
 
+async def test_a_post_that_loses_a_hashtag_is_warned_about_until_it_is_back(house):
+    await joined(house)
+    house.tube.video("v", "UCmarie", START)
+    await house.poll(POLL)
+    await house.published()
+
+    house.tube.video("v", "UCmarie", START, tags=["comedy"], views=120)
+    await house.poll(POLL + DAY)
+    lost = await post_named(house, "v")
+    house.tube.video("v", "UCmarie", START, views=120)
+    await house.poll(POLL + 2 * DAY)
+    back = await post_named(house, "v")
+
+    assert (lost.status, lost.counts, lost.counted_views) == ("warning", True, 120)
+    assert [(each["kind"], each["solved"]) for each in lost.warnings] == [("invalid_content", False)]
+    assert (back.status, back.warnings[0]["solved"]) == ("effective", True)
+    assert [event for event, _ in await house.published()] == ["post.warned", "post.solved"]
+
+
+async def test_a_solved_warning_about_hashtags_comes_again_only_when_they_were_back_meanwhile(house):
+    await joined(house)
+    house.tube.video("v", "UCmarie", START)
+    await house.poll(POLL)
+    house.tube.video("v", "UCmarie", START, tags=["comedy"])
+    await house.poll(POLL + DAY)
+    async with house.units.begin() as work:
+        await posts.solve(work, await post_named(house, "v"), "invalid_content")
+
+    house.tube.video("v", "UCmarie", START, tags=["comedy", "music"], views=120)
+    await house.poll(POLL + 2 * DAY)
+    solved = await post_named(house, "v")
+    house.tube.video("v", "UCmarie", START, views=120)
+    await house.poll(POLL + 3 * DAY)
+    house.tube.video("v", "UCmarie", START, tags=["funny"], views=120)
+    await house.poll(POLL + 4 * DAY)
+    again = await post_named(house, "v")
+
+    assert (solved.status, solved.counted_views, len(solved.warnings)) == ("effective", 120, 1)
+    assert (again.status, len(again.warnings)) == ("warning", 2)
+
+
 @pytest.mark.parametrize("unit", [2, 4], ids=["followers", "uploads"])
 async def test_a_poll_writes_nothing_of_somebody_who_was_erased_after_it_asked(house, unit):
     await joined(house)

@@ -30,7 +30,10 @@ class Brief:
 
     def asks_for(self, hashtags: Collection[str], published_at: datetime) -> bool:
         """Whether such content is a post of the campaign: all hashtags, published inside the period."""
-        return bool(self.hashtags) and self.covers(published_at) and set(self.hashtags) <= set(hashtags)
+        return bool(self.hashtags) and self.covers(published_at) and self.has_all(hashtags)
+
+    def has_all(self, hashtags: Collection[str]) -> bool:
+        return set(self.hashtags) <= set(hashtags)
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,7 +70,9 @@ async def record(work: Work, platform: str, seen: Sequence[Seen], observed_at: d
                 continue
             if each.video:
                 snapshots.append(_snapshot(row.id, observed_at, store.metrics_of(piece)))
-            values = _followed(work, row, piece, previous[key], observed_at)
+            values = _followed(
+                work, row, piece, joined[row.participation_id].brief, previous[key], observed_at
+            )
             if values is not None:
                 changed.append(values)
                 events.append((_event(row, values), row.id))
@@ -181,7 +183,12 @@ def _found(
 
 
 def _followed(
-    work: Work, row: Row[Any], piece: Row[Any], previous: Sequence[int], observed_at: datetime
+    work: Work,
+    row: Row[Any],
+    piece: Row[Any],
+    brief: rules.Brief,
+    previous: Sequence[int],
+    observed_at: datetime,
 ) -> dict[str, Any] | None:
     """A known post's new columns, None when nothing about it changed.
 
@@ -191,20 +198,27 @@ def _followed(
         return None
     metrics, warnings = store.metrics_of(piece), store.warnings_of(row)
     status: PostStatus = row.status
-    counted = store.counted_of(row)
+    counted, invalid_since = store.counted_of(row), row.invalid_since
     if status in rules.FOLLOWED:
         counted = metrics
         if piece.gone_at is not None:
             warnings = rules.raise_warning(warnings, "deleted_post", piece.gone_at, work.now)
         else:
             warnings = rules.solve_warnings(warnings, "deleted_post")
+        if brief.has_all(piece.hashtags):
+            invalid_since = None
+            warnings = rules.solve_warnings(warnings, "invalid_content")
+        else:
+            invalid_since = invalid_since or observed_at
+            warnings = rules.raise_warning(warnings, "invalid_content", invalid_since, work.now)
         if is_ad_fraud(metrics.likes, previous):
             warnings = rules.raise_warning(warnings, "ad_fraud", row.published_at, work.now)
         status = rules.status_by_warnings(status, warnings)
-    same = (metrics, counted, warnings) == (
+    same = (metrics, counted, warnings, invalid_since) == (
         store.metrics_of(row),
         store.counted_of(row),
         store.warnings_of(row),
+        row.invalid_since,
     )
     if same:
         return None
@@ -215,6 +229,7 @@ def _followed(
         **store.latest_columns(metrics),
         "observed_at": row.observed_at if piece.gone_at is not None else observed_at,
         **store.counted_columns(counted),
+        "invalid_since": invalid_since,
     }
 
 

@@ -183,6 +183,7 @@ post = Table(
     _count("counted_comments"),
     _count("counted_shares"),
     _instant("approved_at", nullable=True),
+    _instant("invalid_since", nullable=True),
     CheckConstraint(
         "status IN ('effective', 'warning', 'approved', 'ineffective', 'pending')", name="post_status"
     ),
@@ -192,6 +193,7 @@ post = Table(
     Index("post_participation", "participation_id"),
     Index("post_content", "account_id", "external_id"),
 )
+"""invalid_since: when it was first seen without a hashtag that its campaign asks for, None while it has all."""
 
 post_snapshot = Table(
     "post_snapshot",
