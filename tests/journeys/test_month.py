@@ -136,8 +136,27 @@ def test_the_printed_statement_shows_every_figure_whole_on_80_columns(month: dic
 
     printed = console.file.getvalue()
     assert "…" not in printed
+    figures = {f"{Decimal(a):.6f}" for a in NUMBER.findall(printed)}
     for each in month["campaigns"]:
-        assert {each["peak_cost"], each["revenue"]} <= {f"{Decimal(a):.6f}" for a in NUMBER.findall(printed)}
+        assert {each["peak_cost"], each["revenue"]} <= figures
+    nets = sorted((Decimal(payment["net"]) for payment in month["payments"]), reverse=True)
+    assert {f"{amount:.6f}" for amount in (*nets[:5], sum(nets))} <= figures
+
+
+def test_the_printed_statement_names_currencies_columns_and_reasons(month: dict[str, Any]) -> None:
+    console = Console(width=80, file=StringIO())
+
+    show(console, month)
+
+    lines = [" ".join(line.split()) for line in console.file.getvalue().splitlines()]
+    assert "currency USD USD USD USD USD" in lines
+    assert "campaign influencer posts views revenue cap" in lines
+    paid = sum(Decimal(payment["net"]) for payment in month["payments"])
+    assert f"payments paid: {len(month['payments'])}, {paid:.2f} USD in all" in lines
+    assert "influencer gross net status" in lines
+    conversions = lines[lines.index("conversions") :]
+    assert "unpaid, because" in conversions
+    assert {"qualified", "unknown code", "outside period"} <= {line.rsplit(" ", 5)[0] for line in conversions}
 
 
 @pytest.mark.long

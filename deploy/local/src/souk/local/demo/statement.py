@@ -1,7 +1,8 @@
 """The month's figures, read back through the public API; nothing is computed here but counts of rows."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 from rich.console import Console
@@ -13,6 +14,14 @@ from souk.local.demo.plan import Plan
 from souk.local.standins.catalogue import Catalogue
 
 Json = dict[str, Any]
+
+_PAID = ("billable", "qualified")
+_REASONS = {
+    "currency": "other currency",
+    "out_of_window": "click too old",
+    "duplicate": "clicked before",
+}
+"""Why a click or conversion isn't paid, where the reason's own name doesn't say it."""
 
 
 async def read(staff: Api, catalogue: Catalogue, plan: Plan, ids: Mapping[str, str]) -> Json:
@@ -89,7 +98,7 @@ def show(console: Console, statement: Json) -> None:
     console.print(f"\n[bold]{rows['read']} lines read[/], skipped: {skipped or 'none'}")
     console.print(_campaigns(statement["campaigns"]))
     earned = _table("Best earners")
-    for column in ("campaign", "influencer", "posts", "views", "revenue", ""):
+    for column in ("campaign", "influencer", "posts", "views", "revenue", "cap"):
         earned.add_column(column, justify="right" if column in {"posts", "views", "revenue"} else "left")
     best = sorted(
         ((each["name"], earning) for each in statement["campaigns"] for earning in each["earnings"]),
@@ -102,12 +111,17 @@ def show(console: Console, statement: Json) -> None:
             str(earning["posts"]),
             f"{earning['views']:,}",
             earning["revenue"],
-            "capped" if earning["capped"] else "",
+            "reached" if earning["capped"] else "",
         )
     console.print(earned)
-    payments = Counter((payment["status"], payment["currency"]) for payment in statement["payments"])
-    for (status, currency), count in sorted(payments.items()):
-        console.print(f"\npayments {status}: {count} in {currency}")
+    console.print(_payments(statement["payments"]))
+    by_status = defaultdict(list)
+    for payment in statement["payments"]:
+        by_status[payment["status"], payment["currency"]].append(Decimal(payment["net"]))
+    for (status, currency), amounts in sorted(by_status.items()):
+        console.print(
+            f"\npayments {status}: {len(amounts)}, {_short(sum(amounts, Decimal(0)))} {currency} in all"
+        )
     ledger = statement["ledger"]
     console.print(f"ledger: {ledger['postings']} postings, sum {_counts(ledger['sum'])}")
     console.print(f"notifications: {_counts(statement['notifications'])}")
@@ -119,13 +133,41 @@ def _campaigns(campaigns: Sequence[Json]) -> Table:
     table.add_column("")
     for each in campaigns:
         table.add_column(each["name"], justify="right")
-    for field in ("type", "status", "budget", "peak_cost", "cost", "revenue"):
+    for field in ("type", "status", "currency", "budget", "peak_cost", "cost", "revenue"):
         table.add_row(field.replace("_", " "), *(each[field].removesuffix(".000000") for each in campaigns))
     for field in ("participations", "posts", "clicks", "conversions"):
         table.add_row(f"[bold]{field}[/]")
-        for verdict in sorted({verdict for each in campaigns for verdict in each[field]}):
-            table.add_row(f"  {verdict}", *(str(each[field].get(verdict, "-")) for each in campaigns))
+        found = sorted({verdict for each in campaigns for verdict in each[field]})
+        unpaid = [] if field in {"participations", "posts"} else [name for name in found if name not in _PAID]
+        for verdict in found:
+            if verdict not in unpaid:
+                table.add_row(f"  {verdict}", *_counted(campaigns, field, verdict))
+        if unpaid:
+            table.add_row("  unpaid, because")
+        for verdict in unpaid:
+            reason = _REASONS.get(verdict, verdict.replace("_", " "))
+            table.add_row(f"    {reason}", *_counted(campaigns, field, verdict))
     return table
+
+
+def _counted(campaigns: Sequence[Json], field: str, name: str) -> list[str]:
+    return [str(each[field].get(name, "-")) for each in campaigns]
+
+
+def _payments(payments: Sequence[Json]) -> Table:
+    table = _table("Largest payments")
+    for column in ("influencer", "gross", "net", "status"):
+        table.add_column(column, justify="right" if column in {"gross", "net"} else "left")
+    largest = sorted(payments, key=lambda payment: (-Decimal(payment["net"]), payment["influencer"]))
+    for each in largest[:5]:
+        amounts = (f"{_short(Decimal(each[field]))} {each['currency']}" for field in ("gross", "net"))
+        table.add_row(each["influencer"], *amounts, each["status"])
+    return table
+
+
+def _short(amount: Decimal) -> str:
+    """A payment's amount, which is whole in the currency's minor unit, without its last zeros."""
+    return f"{amount:.2f}" if amount == round(amount, 2) else str(amount)
 
 
 def _table(title: str) -> Table:
