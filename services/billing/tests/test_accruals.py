@@ -447,6 +447,44 @@ async def test_commission_is_half_even_by_line_and_the_creators_own_rate_wins(bi
     assert (await billing.item("2")).worth == 3 + 5 + 7
 
 
+@pytest.mark.parametrize(
+    "amounts",
+    [{"net": [10**13 + 1]}, {"net": [10**13, 1]}, {"net": [10**30]}, {"net": [1], "refunded": [-(10**20)]}],
+    ids=["line", "order", "no bigint", "refund below nothing"],
+)
+async def test_an_order_of_absurd_amounts_is_worth_nothing_and_says_why(billing, states, api, amounts):
+    await billing.tell(states.campaign(rates=Rates(commission=10_000)), states.terms())
+    await billing.tell(states.participation(), states.conversion("1", net=[100]))
+
+    await billing.tell(states.conversion("1", **amounts), states.conversion("2", **amounts))
+
+    assert await billing.items("1") == await billing.items("2") == [(0, 0, 0)]
+    assert [(await billing.item(name)).reason for name in "12"] == ["too_large", "too_large"]
+    shown = (await api.staff.get(f"/v1/earnings/{states.part('ann')}/explanation")).json()
+    assert [item["reason"] for item in shown["items"]] == ["too_large", "too_large"]
+    [_, fall] = shown["entries"]["items"]
+    assert (fall["inputs"]["worth"], fall["inputs"]["reason"]) == (0, "too_large")
+    await billing.tell(states.conversion("1", net=[70]), states.conversion("2", net=[10**13]))
+    assert [(await billing.item(name)).worth for name in "12"] == [70, 10**13]
+    assert (await billing.item("1")).reason is None
+    await billing.check_ledger()
+
+
+async def test_what_no_sum_of_a_participation_holds_is_worth_nothing(billing, states):
+    await billing.tell(states.campaign(rates=Rates(conversion=2**62, view=2**40), cap=9), states.terms())
+    await billing.tell(states.participation(), states.conversion("1"))
+
+    await billing.tell(states.conversion("2"), states.post(views=2**40), states.conversion("3", who=None))
+
+    assert [(await billing.item(name)).reason for name in ("1", "2", "post")] == [
+        None,
+        "too_large",
+        "too_large",
+    ]
+    assert (await billing.earning()).worth == 2**62
+    await billing.check_ledger()
+
+
 async def test_a_conversion_credited_to_another_takes_it_from_the_first(billing, states):
     await billing.tell(
         states.campaign(rates=Rates(conversion=9)), states.terms(), states.participation("ann")

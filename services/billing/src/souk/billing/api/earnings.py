@@ -64,7 +64,10 @@ class EarningOut(BaseModel):
 
 
 class ItemOut(BaseModel):
-    """worth = earned + capped + refused."""
+    """worth = earned + capped + refused.
+
+    reason: why it is worth nothing though it counts. `too_large`: its amounts are beyond any order's.
+    """
 
     id: UUID
     kind: Literal["post", "link", "conversion", "followers"]
@@ -72,6 +75,7 @@ class ItemOut(BaseModel):
     counts: bool
     units: dict[str, int]
     approved_at: datetime | None
+    reason: str | None
     worth: Amount | None = None
     earned: Amount | None = None
     capped: Amount | None = None
@@ -190,6 +194,7 @@ def _item(row: Row[Any], who: Principal) -> ItemOut:
         counts=row.active,
         units=units,
         approved_at=row.approved_at,
+        reason=row.reason,
         **shown,
     )
 

@@ -4,7 +4,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 from uuid import UUID, uuid5
 
 from souk.billing.domain.accrual import Purse
@@ -43,10 +43,10 @@ class Fact(NamedTuple):
     participation_id: None for a conversion that nobody is credited with.
     active: it counts. live: of a post, its status lets it count, and it does if `would_count`, unless
     another was granted its place: then it stands aside. asks: it wants to be effective again and waits for
-    the budget's answer; it would count then if `would_count`. approved_at: of a post, since when
-    what it earns is payable. disputed: not to be approved by the settlement. reversed: clicks that staff took back, which `units`
-    holds no more. since, name: its age among the items of its participation; attributes of the domain, so
-    that the same input gives the same order.
+    the budget's answer; it would count then if `would_count`. approved_at: of a post, since when what
+    it earns is payable. disputed: not to be approved by the settlement. reversed: clicks that staff took
+    back, which `units` holds no more. since, name: its age among the items of its participation; attributes
+    of the domain, so that the same input gives the same order.
     """
 
     id: UUID
@@ -77,7 +77,8 @@ class Item:
 
     payable: the part of `earned` that was approved. approved_at: since then it is frozen at
     `approved_worth`; it may fall below (refund, reversed verdict, ineffective), never rise above, but that
-    a link is approved again with the clicks that were told late.
+    a link is approved again with the clicks that were told late. reason: why it is worth nothing though it
+    counts: `too_large`, amounts that no order has or no sum of a participation holds.
     """
 
     fact: Fact
@@ -88,6 +89,7 @@ class Item:
     payable: int = 0
     approved_at: datetime | None = None
     approved_worth: int = 0
+    reason: Literal["too_large"] | None = None
 
     @property
     def age(self) -> tuple[float, int, str]:

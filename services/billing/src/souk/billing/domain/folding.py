@@ -59,14 +59,14 @@ def releases(before: Fact, now: Fact) -> bool:
 
 
 def worth_of(books: Books, participation: Participation, fact: Fact) -> int:
-    """What `fact` is worth by the campaign's rates, before cap and budget."""
+    """What `fact` is worth by the campaign's rates, before cap and budget; an absurd order nothing."""
     if not fact.active:
         return 0
     if fact.kind == Kind.POST:
         return worth.post(books.rates, fact.counted)
     if fact.kind == Kind.LINK:
         return worth.clicks(books.rates, fact.units)
-    if fact.currency != books.currency:
+    if fact.currency != books.currency or worth.is_absurd(fact.lines):
         return 0
     return worth.conversion(books.rates, participation.commission, fact.lines)
 
@@ -239,6 +239,10 @@ def _move(
 ) -> list[Entry]:
     if item.approved_at is not None:
         value = min(value, item.approved_worth)
+    is_too_large = worth.is_absurd(item.fact.lines) or not _holds(participation, item, value)
+    item.reason = "too_large" if is_too_large else None
+    if is_too_large:
+        value = 0
     if value == item.worth:
         return []
     purse = books.purse
@@ -250,6 +254,8 @@ def _move(
         "budget_room": purse.room,
         "margin": purse.margin,
     }
+    if item.reason:
+        inputs["reason"] = item.reason
     changes = move(
         purse,
         participation,
@@ -259,6 +265,14 @@ def _move(
         older_first=books.waiting(participation) if value < item.worth else (),
     )
     return _entries(books, participation, changes, cause, inputs)
+
+
+def _holds(participation: Participation, item: Item, value: int) -> bool:
+    """Whether the participation's sums can hold the item at `value`.
+
+    If not it is worth nothing: a state that can't be stored would hold up all that come after it.
+    """
+    return participation.worth - item.worth + value <= worth.LARGEST
 
 
 def _entries(

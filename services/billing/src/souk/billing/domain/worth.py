@@ -8,6 +8,11 @@ from souk.contracts.topics.campaigns import Rates
 from souk.contracts.topics.conversions import OrderLine
 from souk.contracts.topics.posts import Metrics
 
+LARGEST = 2**63 - 1
+"""Micros that a column of the books holds."""
+LARGEST_ORDER = 10**13
+"""Micros that an order may be of, ten million units of its currency: one beyond it is a fault."""
+
 
 def post(rates: Rates, counted: Metrics) -> Micros:
     """A counted post: once per posting, and by its counted metrics."""
@@ -39,6 +44,12 @@ def conversion(rates: Rates, commission: BasisPoints | None, lines: Sequence[Ord
     left = [max(0, line.net - line.refunded) for line in lines]
     by_line = sum(divide_half_even(net * rate, WHOLE) for net in left)
     return Micros(by_line if _refunded_whole(lines, left) else by_line + rates.conversion)
+
+
+def is_absurd(lines: Sequence[OrderLine]) -> bool:
+    """Whether the order's value, or what was refunded of it, is more than any order's."""
+    value, refunded = sum(abs(line.net) for line in lines), sum(abs(line.refunded) for line in lines)
+    return max(value, refunded) > LARGEST_ORDER
 
 
 def _refunded_whole(lines: Sequence[OrderLine], left: Sequence[int]) -> bool:

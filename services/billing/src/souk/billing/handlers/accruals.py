@@ -5,6 +5,7 @@ from uuid import UUID
 
 from souk.billing.domain.books import Fact, Kind, fee_id
 from souk.billing.domain.folding import fold, worth_of
+from souk.billing.domain.worth import LARGEST
 from souk.billing.handlers.batch import Batch, open_batch
 from souk.billing.store import books as store
 from souk.chassis.work import Work
@@ -87,8 +88,10 @@ def _losing(batch: Batch, facts: Sequence[Fact]) -> set[UUID]:
         participation = books.participations.get(fact.participation_id) if fact.participation_id else None
         now = worth_of(books, participation, fact) if participation else 0
         last[fact.id] = (now, fact.active)
-        if (now < worth or (active and not fact.active)) and fact.participation_id is not None:
-            losing.add(fact.participation_id)
+        falls = now < worth or (active and not fact.active)
+        # Beyond what the sums hold an item is worth nothing: with the rest of the batch this one may be.
+        if participation and (falls or participation.worth + now > LARGEST // 2):
+            losing.add(participation.id)
         if item is not None and item.fact.participation_id not in (None, fact.participation_id):
             losing.add(item.fact.participation_id)
     return losing

@@ -192,7 +192,7 @@ def _seen_participation(one: Participation) -> _Saved:
 def _seen_item(one: Item) -> tuple[Any, ...]:
     return (
         one.fact, one.worth, one.earned, one.capped, one.refused, one.payable, one.approved_at,
-        one.approved_worth,
+        one.approved_worth, one.reason,
     )  # fmt: skip
 
 

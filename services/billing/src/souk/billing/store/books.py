@@ -52,9 +52,9 @@ _SAVE_PARTICIPATIONS = from_arrays(
     _PARTICIPATION,
 )
 _ITEM = ("id", "kind", "campaign_id", "participation_id", "folded", "version", "changed_at", "active",
-         "live", "asks", "would_count", "disputed", "since", "name", "fact_approved_at", "views", "likes", "comments",
-         "shares", "units", "reversed", "lines", "currency", "worth", "earned", "capped", "refused",
-         "payable", "approved_at", "approved_worth")  # fmt: skip
+         "live", "asks", "would_count", "disputed", "since", "name", "fact_approved_at", "views", "likes",
+         "comments", "shares", "units", "reversed", "lines", "currency", "worth", "earned", "capped",
+         "refused", "payable", "approved_at", "approved_worth", "reason")  # fmt: skip
 _SAVE_ITEMS = from_arrays(
     # The arrival is that of the item's first fact: what waits is folded in this order.
     "INSERT INTO item ({names}, arrival) SELECT {names}, nextval('arrival') FROM {source} r "  # noqa: S608
@@ -251,6 +251,7 @@ def _item(row: Row[Any]) -> Item:
         payable=row.payable,
         approved_at=row.approved_at,
         approved_worth=row.approved_worth,
+        reason=row.reason,
     )
 
 
@@ -290,6 +291,6 @@ def _item_values(one: Item, *, folded: bool) -> tuple[Any, ...]:
     return (
         f.id, int(f.kind), f.campaign_id, f.participation_id, folded, f.version, f.changed_at, f.active,
         f.live, f.asks, f.would_count, f.disputed, f.since, f.name, f.approved_at, c.views, c.likes,
-        c.comments, c.shares, f.units, f.reversed, lines, f.currency, one.worth, one.earned, one.capped, one.refused,
-        one.payable, one.approved_at, one.approved_worth,
+        c.comments, c.shares, f.units, f.reversed, lines, f.currency, one.worth, one.earned, one.capped,
+        one.refused, one.payable, one.approved_at, one.approved_worth, one.reason,
     )  # fmt: skip

@@ -98,6 +98,7 @@ item = Table(
     *_micros("worth", "earned", "capped", "refused", "payable"),
     _instant("approved_at"),
     Column("approved_worth", BigInteger),
+    Column("reason", Text),
 )
 """A fact as last told and its split. Not `folded`: it waits for its campaign, terms or participation.
 Bound: one row for each post, link, conversion and follower fee."""
