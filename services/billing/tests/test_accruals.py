@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 
+from souk.billing.handlers import accruals
 from souk.billing.main import build
 from souk.billing.settings import BillingSettings
 from souk.chassis.republish import republish
@@ -630,6 +631,43 @@ async def test_no_concurrency_exceeds_the_budget_by_a_micro(billing, states):
     account = await billing.account()
     assert account.consumed <= account.peak_cost <= 1_001
     await billing.check_ledger()
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 4, 10_000])
+async def test_what_waited_is_folded_in_parts_and_in_the_order_of_its_arrival(
+    billing, states, monkeypatch, chunk
+):
+    monkeypatch.setattr(accruals, "CHUNK", chunk)
+    await billing.tell(states.participation("ann"), states.participation("bob"))
+    for n in range(10):
+        await billing.tell(states.post(f"p{n}", ("ann", "bob")[n % 2], views=10))
+    await billing.tell(states.conversion("1", "bob"), states.conversion("2", "bob", net=[10**9]))
+
+    await billing.tell(states.campaign(budget=150, rates=Rates(view=1, conversion=10)), states.terms())
+    assert (await billing.account()).consumed == min(chunk * 10, 120)
+    await billing.tell(states.post("p0", "ann", views=15), states.conversion("1", None))
+    await billing.tell(states.post("p7", "bob", views=16), states.post("q", "ann", views=12))
+    await billing.tell(states.post("p0", "ann", views=30), states.conversion("2", "cyd"))
+    await billing.tell(states.post("p1", "bob", views=100), states.participation("cyd"))
+    assert (await billing.account()).consumed == min(chunk * 10, 150)
+    await billing.run_timers()
+
+    earned = [await billing.items(f"p{n}") for n in (0, 1, 7)]
+    assert earned == [[(30, 0, 0)], [(12, 0, 88)], [(16, 0, 0)]]
+    assert await billing.items("q") == [(12, 0, 0)]
+    assert [await billing.items(name) for name in "12"] == [[(0, 0, 0)], [(10, 0, 0)]]
+    assert ((await billing.account()).consumed, (await billing.account()).behind) == (150, False)
+    assert [state.consumed for _, state in await billing.published(Budget)][-1] == 150
+    await billing.check_ledger()
+
+
+async def test_an_order_that_waited_and_is_credited_to_nobody_earns_nothing(billing, states):
+    await billing.tell(states.participation(), states.conversion())
+    await billing.tell(states.conversion(who=None))
+
+    await billing.tell(states.campaign(rates=Rates(conversion=9)), states.terms())
+
+    assert (await billing.earning()).revenue == 0
 
 
 async def test_accounts_first_touched_by_two_at_once_miss_nothing_of_each_other(billing, states):

@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from sqlalchemy import select
 
+from souk.billing.handlers import accruals
 from souk.billing.handlers import payments as handlers
 from souk.billing.store.tables import payment_line
 from souk.chassis.problems import Refused
@@ -64,6 +65,18 @@ async def test_a_run_waits_for_whatever_holds_back_what_was_approved_before_the_
             "TRUNCATE account, participation, item, balance, outbox, timer, influencer, payee, payment_run,"
             " payment, payment_line"
         )
+
+
+async def test_a_run_waits_until_what_waited_for_a_campaign_is_folded(billing, states, monkeypatch):
+    monkeypatch.setattr(accruals, "CHUNK", 2)
+    await billing.tell(states.payee(), states.participation())
+    billing.at(JUST_IN_TIME)
+    await billing.tell(*(states.post(f"p{n}", views=MICROS, status="approved") for n in range(9)))
+
+    await billing.run_payments(date(2017, 11, 5), states.campaign(), states.terms())
+
+    assert [payment.gross for payment in await billing.payments()] == [9 * MICROS]
+    await billing.check_ledger()
 
 
 async def test_one_payment_per_influencer_and_currency_with_lines_that_equal_its_gross(billing, states):

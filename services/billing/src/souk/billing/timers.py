@@ -5,6 +5,7 @@ import asyncio
 from sqlalchemy import select
 
 from souk.billing.domain.payout import next_run
+from souk.billing.handlers.accruals import CATCHES_UP, catch_up
 from souk.billing.handlers.payments import RUNS, run_payments, schedule_run
 from souk.billing.handlers.settlements import settle
 from souk.billing.store.accounts import SETTLES
@@ -15,6 +16,7 @@ from souk.chassis.timers import Timers
 timers = Timers()
 timers.job(RUNS)(run_payments)
 timers.job(SETTLES)(settle)
+timers.job(CATCHES_UP)(catch_up)
 
 
 async def keep_runs_scheduled(runtime: Runtime) -> None:

@@ -7,21 +7,26 @@ from souk.billing.domain.books import Fact, Kind, fee_id
 from souk.billing.domain.folding import fold, worth_of
 from souk.billing.domain.worth import LARGEST
 from souk.billing.handlers.batch import Batch, open_batch
+from souk.billing.store import accounts
 from souk.billing.store import books as store
+from souk.chassis.timers import Job
 from souk.chassis.work import Work
 
-WAITING_CHUNK = 2_000
+CATCHES_UP = "campaign.catches_up"
+CHUNK = 2_000
+"""Facts that one unit of work folds: a campaign may have waited with any number of them."""
 
 
 async def take_facts(work: Work, facts: Sequence[Fact]) -> None:
-    """Fold `facts` into their campaigns' books; those that can't be used yet are kept for `take_waiting`."""
+    """Fold `facts` into their campaigns' books; those that can't be used yet are kept for `take_waiting`.
+
+    Those of campaigns that are behind queue up: who came first has the budget first.
+    """
     if not facts:
         return
     batch = await open_batch(work, {fact.campaign_id for fact in facts})
-    waiting = await _load(batch, facts)
-    for fact in facts:
-        _take(batch, fact, waiting)
-    await batch.save()
+    await store.queue(work, [fact for fact in facts if batch.accounts[fact.campaign_id].behind])
+    await _fold(batch, [fact for fact in facts if not batch.accounts[fact.campaign_id].behind])
 
 
 async def take_waiting(
@@ -29,14 +34,43 @@ async def take_waiting(
 ) -> None:
     """Fold what waited for these campaigns, or for these participations of theirs, as it had arrived.
 
-    The campaigns are known.
+    The campaigns are known. What is more than a part is left to `catch_up`, and the campaigns are behind
+    until then; one that is already has its job.
     """
-    while facts := await store.waiting(work, campaigns, participations, WAITING_CHUNK):
-        batch = await open_batch(work, campaigns)
-        await _load(batch, facts)
-        for fact in facts:
-            batch.post(batch.books[fact.campaign_id], fold(batch.books[fact.campaign_id], fact))
-        await batch.save()
+    batch = await open_batch(work, campaigns)
+    current = {key for key, row in batch.accounts.items() if not row.behind}
+    facts = await store.waiting(work, current, participations, CHUNK)
+    await _fold(batch, facts)
+    if len(facts) == CHUNK:
+        await accounts.set_behind(work, current, behind=True)
+        for campaign in current:
+            work.schedule(CATCHES_UP, campaign, work.now)
+
+
+async def catch_up(job: Job) -> None:
+    """Fold the rest of what waited for a campaign, then what queued up behind it, part by part.
+
+    A raise doesn't queue: it only adds to what there is.
+    """
+    campaign = UUID(job.timer.subject)
+    is_behind = True
+    while is_behind:
+        async with job.units.begin() as work:
+            batch = await open_batch(work, [campaign])
+            facts = await store.waiting(work, [campaign], None, CHUNK)
+            facts += await store.take_queued(work, campaign, CHUNK - len(facts))
+            await _fold(batch, facts)
+            is_behind = len(facts) == CHUNK
+            if not is_behind:
+                await accounts.set_behind(work, [campaign], behind=False)
+                await job.done(work)
+
+
+async def _fold(batch: Batch, facts: Sequence[Fact]) -> None:
+    waiting = await _load(batch, facts)
+    for fact in facts:
+        _take(batch, fact, waiting)
+    await batch.save()
 
 
 async def _load(batch: Batch, facts: Sequence[Fact]) -> dict[UUID, int]:
@@ -98,12 +132,18 @@ def _losing(batch: Batch, facts: Sequence[Fact]) -> set[UUID]:
 
 
 def _take(batch: Batch, fact: Fact, waiting: dict[UUID, int]) -> None:
+    if waiting.get(fact.id, 0) > fact.version:
+        return
     books = batch.books.get(fact.campaign_id)
-    if books is not None and (fact.participation_id is None or fact.participation_id in books.participations):
+    is_nobodys = fact.participation_id is None
+    if books is not None and (
+        fact.id not in waiting if is_nobodys else fact.participation_id in books.participations
+    ):
         batch.post(books, fold(books, fact))
         batch.waits.pop(fact.id, None)
+        waiting.pop(fact.id, None)
         return
-    if fact.participation_id is None or waiting.get(fact.id, 0) >= fact.version:
+    if is_nobodys and fact.id not in waiting:
         return
     item = books.items.get(fact.id) if books else None
     if books and item:

@@ -46,7 +46,7 @@ async def run_payments(job: Job) -> None:
     """
     run = payout.run_on(date.fromisoformat(job.timer.subject))
     await job.barrier(CAMPAIGNS, TERMS, INFLUENCERS, PAYEES, PARTICIPATIONS, POSTS, LINKS, CONVERSIONS)
-    await _settlements_done(job, run)
+    await _all_decided(job, run)
     after: UUID | None = None
     while True:
         async with job.units.begin() as work:
@@ -130,15 +130,16 @@ def payment_state(row: Row[Any]) -> Payment:
     )
 
 
-async def _settlements_done(job: Job, run: payout.Run) -> None:
-    """Wait for the settlements that were due before the cut-off: what they approve belongs to the run.
+async def _all_decided(job: Job, run: payout.Run) -> None:
+    """Wait for the settlements that were due before the cut-off, and for campaigns that are behind: what
+    they approve belongs to the run.
 
     Raises TimeoutError after a minute; the run is then tried again.
     """
     async with asyncio.timeout(60):
         while True:
             async with job.units.begin(read_only=True) as work:
-                if not await store.is_settling(work, run.cut_off):
+                if not await store.is_deciding(work, run.cut_off):
                     return
             await asyncio.sleep(0.1)
 

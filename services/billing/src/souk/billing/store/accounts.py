@@ -49,6 +49,10 @@ async def keep_participations(work: Work, rows: Sequence[Mapping[str, Any]]) -> 
     return {row["id"]: before.get(row["id"]) for row in newer}
 
 
+async def set_behind(work: Work, campaigns: Collection[UUID], *, behind: bool) -> None:
+    await work.execute(update(account).where(account.c.id.in_(list(campaigns))).values(behind=behind))
+
+
 async def unsettle(work: Work, campaigns: Collection[UUID]) -> None:
     """The campaigns go on: their links earn again, and what was approved of them stays payable."""
     ids = list(campaigns)

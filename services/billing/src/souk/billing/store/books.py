@@ -6,12 +6,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Row, Select, Uuid, any_, bindparam, select, text
+from sqlalchemy import ARRAY, Row, Select, Uuid, any_, bindparam, delete, select, text
 
 from souk.billing.domain.accrual import Purse
 from souk.billing.domain.books import Books, Fact, Item, Kind, Participation
 from souk.billing.store.sets import columns, from_arrays
-from souk.billing.store.tables import account, item, participation
+from souk.billing.store.tables import account, item, participation, queued_fact
 from souk.chassis.work import Work
 from souk.contracts.money import BasisPoints
 from souk.contracts.topics.campaigns import Rates
@@ -51,10 +51,16 @@ _SAVE_PARTICIPATIONS = from_arrays(
     participation,
     _PARTICIPATION,
 )
-_ITEM = ("id", "kind", "campaign_id", "participation_id", "folded", "version", "changed_at", "active",
-         "live", "asks", "would_count", "disputed", "since", "name", "fact_approved_at", "views", "likes",
-         "comments", "shares", "units", "reversed", "lines", "currency", "worth", "earned", "capped",
-         "refused", "payable", "approved_at", "approved_worth", "reason")  # fmt: skip
+_FACT = ("id", "kind", "campaign_id", "participation_id", "version", "changed_at", "active", "live", "asks",
+         "would_count", "disputed", "since", "name", "fact_approved_at", "views", "likes", "comments",
+         "shares", "units", "reversed", "lines", "currency")  # fmt: skip
+_ITEM = (*_FACT, "folded", "worth", "earned", "capped", "refused", "payable", "approved_at", "approved_worth",
+         "reason")  # fmt: skip
+_QUEUE = from_arrays(
+    "INSERT INTO queued_fact ({names}, arrival) SELECT {names}, nextval('arrival') FROM {source} r",
+    queued_fact,
+    _FACT,
+)
 _SAVE_ITEMS = from_arrays(
     # The arrival is that of the item's first fact: what waits is folded in this order.
     "INSERT INTO item ({names}, arrival) SELECT {names}, nextval('arrival') FROM {source} r "  # noqa: S608
@@ -217,33 +223,37 @@ async def _items(work: Work, query: Select[Any], ids: Collection[UUID]) -> Seque
     return await work.fetch_all(query, {"ids": list(ids)}) if ids else []
 
 
-def _item(row: Row[Any]) -> Item:
+def _fact(row: Row[Any]) -> Fact:
     kind = Kind(row.kind)
-    return Item(
-        Fact(
-            id=row.id,
-            kind=kind,
-            campaign_id=row.campaign_id,
-            participation_id=row.participation_id,
-            version=row.version,
-            changed_at=row.changed_at,
-            topic=TOPIC_OF[kind],
-            active=row.active,
-            live=row.live,
-            since=row.since,
-            name=row.name,
-            asks=row.asks,
-            would_count=row.would_count,
-            approved_at=row.fact_approved_at,
-            disputed=row.disputed,
-            counted=Metrics.model_construct(
-                views=row.views, likes=row.likes, comments=row.comments, shares=row.shares
-            ),
-            units=row.units,
-            reversed=row.reversed,
-            lines=tuple(OrderLine(**line) for line in row.lines or ()),
-            currency=row.currency,
+    return Fact(
+        id=row.id,
+        kind=kind,
+        campaign_id=row.campaign_id,
+        participation_id=row.participation_id,
+        version=row.version,
+        changed_at=row.changed_at,
+        topic=TOPIC_OF[kind],
+        active=row.active,
+        live=row.live,
+        since=row.since,
+        name=row.name,
+        asks=row.asks,
+        would_count=row.would_count,
+        approved_at=row.fact_approved_at,
+        disputed=row.disputed,
+        counted=Metrics.model_construct(
+            views=row.views, likes=row.likes, comments=row.comments, shares=row.shares
         ),
+        units=row.units,
+        reversed=row.reversed,
+        lines=tuple(OrderLine(**line) for line in row.lines or ()),
+        currency=row.currency,
+    )
+
+
+def _item(row: Row[Any]) -> Item:
+    return Item(
+        _fact(row),
         worth=row.worth,
         earned=row.earned,
         capped=row.capped,
@@ -285,12 +295,32 @@ async def save_items(work: Work, folded: Iterable[Item], waits: Iterable[Fact]) 
         await work.execute(_SAVE_ITEMS, columns(_ITEM, rows))
 
 
-def _item_values(one: Item, *, folded: bool) -> tuple[Any, ...]:
-    f, c = one.fact, one.fact.counted
+async def queue(work: Work, facts: Sequence[Fact]) -> None:
+    """Keep facts of campaigns that are behind, in the order given."""
+    if facts:
+        await work.execute(_QUEUE, columns(_FACT, [_fact_values(fact) for fact in facts]))
+
+
+async def take_queued(work: Work, campaign: UUID, limit: int) -> list[Fact]:
+    """The first queued facts of the campaign, whose account is locked, in the order of their arrival."""
+    t = queued_fact.c
+    first = select(t.arrival).where(t.campaign_id == campaign).order_by(t.arrival).limit(limit)
+    rows = await work.fetch_all(delete(queued_fact).where(t.arrival.in_(first)).returning(queued_fact))
+    return [_fact(row) for row in sorted(rows, key=lambda row: row.arrival)]
+
+
+def _fact_values(f: Fact) -> tuple[Any, ...]:
+    c = f.counted
     lines = json.dumps([line.model_dump() for line in f.lines]) if f.lines else None
     return (
-        f.id, int(f.kind), f.campaign_id, f.participation_id, folded, f.version, f.changed_at, f.active,
-        f.live, f.asks, f.would_count, f.disputed, f.since, f.name, f.approved_at, c.views, c.likes,
-        c.comments, c.shares, f.units, f.reversed, lines, f.currency, one.worth, one.earned, one.capped,
-        one.refused, one.payable, one.approved_at, one.approved_worth, one.reason,
+        f.id, int(f.kind), f.campaign_id, f.participation_id, f.version, f.changed_at, f.active, f.live,
+        f.asks, f.would_count, f.disputed, f.since, f.name, f.approved_at, c.views, c.likes, c.comments,
+        c.shares, f.units, f.reversed, lines, f.currency,
+    )  # fmt: skip
+
+
+def _item_values(one: Item, *, folded: bool) -> tuple[Any, ...]:
+    return (
+        *_fact_values(one.fact), folded, one.worth, one.earned, one.capped, one.refused, one.payable,
+        one.approved_at, one.approved_worth, one.reason,
     )  # fmt: skip

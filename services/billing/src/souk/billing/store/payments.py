@@ -5,11 +5,12 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, func, or_, select, update
+from sqlalchemy import Row, exists, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from souk.billing.store.accounts import SETTLES
 from souk.billing.store.tables import (
+    account,
     influencer,
     participation,
     payee,
@@ -43,10 +44,11 @@ async def is_finished(work: Work, run: date) -> bool:
     return await work.scalar(query) is not None
 
 
-async def is_settling(work: Work, before: datetime) -> bool:
-    """Whether a campaign's settlement that was due before that instant is still to be done."""
-    due = select(timer.c.subject).where(timer.c.kind == SETTLES, timer.c.due_at < before).limit(1)
-    return await work.scalar(due) is not None
+async def is_deciding(work: Work, before: datetime) -> bool:
+    """Whether a settlement that was due before that instant is still to be done, or a campaign is behind."""
+    due = select(literal(1)).where(timer.c.kind == SETTLES, timer.c.due_at < before)
+    behind = select(literal(1)).where(account.c.behind)
+    return bool(await work.scalar(select(exists(due) | exists(behind))))
 
 
 async def lock_payees(work: Work, after: UUID | None, cut_off: datetime, limit: int) -> Sequence[Row[Any]]:

@@ -1,6 +1,7 @@
 """Billing's tables. Amounts are micros; keys, checks and indexes are in the migrations."""
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -28,6 +29,27 @@ def _micros(*names: str) -> list[Column[int]]:
     return [Column(name, BigInteger) for name in names]
 
 
+def _fact() -> list[Column[Any]]:
+    return [
+        Column("kind", SmallInteger),
+        Column("campaign_id", Uuid),
+        Column("participation_id", Uuid),
+        Column("version", BigInteger),
+        _instant("changed_at"),
+        Column("active", Boolean),
+        Column("live", Boolean),
+        Column("asks", Boolean),
+        Column("would_count", Boolean),
+        Column("disputed", Boolean),
+        _instant("since"),
+        Column("name", Text),
+        _instant("fact_approved_at"),
+        *_micros("views", "likes", "comments", "shares", "units", "reversed"),
+        Column("lines", JSONB),
+        Column("currency", Text),
+    ]
+
+
 account = Table(
     "account",
     metadata,
@@ -48,11 +70,13 @@ account = Table(
     *_micros("consumed", "revenue", "peak_cost"),
     Column("exhausted", Boolean),
     _instant("exhausted_at"),
+    Column("behind", Boolean),
     _instant("changed_at"),
 )
 """A campaign's terms and what its budget holds. Its row is the lock under which all money of the campaign
 is decided. A placeholder until campaign and terms have arrived: those of `terms_needed`, which it was
-approved on. Bound: one row a campaign."""
+approved on. `behind`: what waited is being folded, and what comes queues behind it. Bound: one row a
+campaign."""
 
 participation = Table(
     "participation",
@@ -77,24 +101,9 @@ item = Table(
     "item",
     metadata,
     Column("id", Uuid, primary_key=True),
-    Column("kind", SmallInteger),
-    Column("campaign_id", Uuid),
-    Column("participation_id", Uuid),
+    *_fact(),
     Column("arrival", BigInteger),
     Column("folded", Boolean),
-    Column("version", BigInteger),
-    _instant("changed_at"),
-    Column("active", Boolean),
-    Column("live", Boolean),
-    Column("asks", Boolean),
-    Column("would_count", Boolean),
-    Column("disputed", Boolean),
-    _instant("since"),
-    Column("name", Text),
-    _instant("fact_approved_at"),
-    *_micros("views", "likes", "comments", "shares", "units", "reversed"),
-    Column("lines", JSONB),
-    Column("currency", Text),
     *_micros("worth", "earned", "capped", "refused", "payable"),
     _instant("approved_at"),
     Column("approved_worth", BigInteger),
@@ -102,6 +111,15 @@ item = Table(
 )
 """A fact as last told and its split. Not `folded`: it waits for its campaign, terms or participation.
 Bound: one row for each post, link, conversion and follower fee."""
+
+queued_fact = Table(
+    "queued_fact",
+    metadata,
+    Column("arrival", BigInteger, primary_key=True),
+    Column("id", Uuid),
+    *_fact(),
+)
+"""Facts of campaigns that are behind. Bound: what is told in the seconds until the job has caught up."""
 
 entry = Table(
     "entry",
