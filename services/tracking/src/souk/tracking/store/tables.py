@@ -193,7 +193,7 @@ post = Table(
     Index("post_participation", "participation_id"),
     Index("post_content", "account_id", "external_id"),
 )
-"""invalid_since: when it was first seen without a hashtag that is asked for; None while it has all of them."""
+"""invalid_since: when it was first seen without a hashtag that is asked for; None when it has all."""
 
 post_snapshot = Table(
     "post_snapshot",
