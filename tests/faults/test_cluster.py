@@ -224,8 +224,8 @@ async def test_healed_it_is_whole_again(running: Cluster) -> None:
     await running.hold("kafka")
     running.freeze("valkey")
     running.freeze("billing-worker-2")
-    running.links["notify.database"].half_open()
-    running.links["billing.kafka"].refuse()
+    running.links["notify.kafka"].half_open()
+    running.links["billing.database"].refuse()
 
     await running.heal()
 
