@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID, uuid5
 
 from souk.local.demo import plan as p
-from souk.local.demo.api import Api
+from souk.local.demo.api import Api, Refused
 from souk.local.demo.plan import Campaign, Plan
 from souk.local.demo.progress import Progress
 from souk.local.demo.shopping import Shops, clicks_of, orders_of
@@ -46,7 +46,7 @@ async def play(suite: Suite, plan: Plan, seed: int, progress: Progress) -> Ids:
     await suite.advance(p.APPROVED)
     progress.says("a brand drafts five campaigns; they are approved")
     ids = await _draft(suite, plan, await _advertiser(suite))
-    shops = Shops(suite.gateway, await _open_shops(suite, ids))
+    shops = Shops(suite.gateway, await _open_shops(suite, ids, seed))
     await _approve(suite, plan, ids)
     await suite.advance(p.JOINED)
     progress.says("creators join and apply")
@@ -134,14 +134,25 @@ async def _draft(suite: Suite, plan: Plan, advertiser: str) -> Ids:
     return ids
 
 
-async def _open_shops(suite: Suite, ids: Ids) -> dict[str, dict[str, Any]]:
-    """The shops with their secrets, by campaign."""
+async def _open_shops(suite: Suite, ids: Ids, seed: int) -> dict[str, dict[str, str]]:
+    """The shops' ids and secrets, by campaign."""
     return {
-        name: await suite.staff.post(
-            "/v1/shops", {"campaign_id": ids[name], "kind": kind, "domain": f"{name.lower()}.example"}
-        )
+        name: await _open_shop(suite, ids[name], kind, f"{name.lower()}.example", f"secret:{seed}:{name}")
         for name, kind in (("C", "postback"), ("D", "shopify"), ("E", "shopify"))
     }
+
+
+async def _open_shop(suite: Suite, campaign: str, kind: str, domain: str, seeded: str) -> dict[str, str]:
+    """The secret is the shop's own: an answer that shows one comes once, and may be lost on the way."""
+    secret = uuid5(p.NAMESPACE, seeded).hex
+    asked = {"campaign_id": campaign, "kind": kind, "domain": domain, "secret": secret}
+    try:
+        opened = await suite.staff.post("/v1/shops", asked)
+    except Refused as refused:
+        if refused.reason != "conflict":
+            raise
+        [opened] = [shop async for shop in suite.staff.pages("/v1/shops", campaign_id=campaign)]
+    return {"id": str(opened["id"]), "secret": secret}
 
 
 async def _approve(suite: Suite, plan: Plan, ids: Ids) -> None:
