@@ -20,14 +20,16 @@ $(TOOLS)/bin/uv:
 	@python3 -m pip --version >/dev/null 2>&1 \
 	  || { echo "souk installs uv with pip: install pip for python3 (or uv itself) and run make again." >&2; exit 1; }
 	@echo "fetching uv" >&2
-	@python3 -m pip install --quiet --disable-pip-version-check --target $(TOOLS) uv >&2 \
+	@PIP_ROOT_USER_ACTION=ignore python3 -m pip install --quiet --disable-pip-version-check --target $(TOOLS) uv >&2 \
 	  || { rm -rf $(TOOLS); echo "uv could not be downloaded: check the network and run make again." >&2; exit 1; }
 
 ifeq ($(UV),$(TOOLS)/bin/uv)
 install: $(TOOLS)/bin/uv
 endif
+# The first time it downloads for a while, and shows what; later there is nothing to say.
 install: ## everything that the suite needs, into .venv
-	@$(UV) sync --frozen --quiet \
+	@$(if $(wildcard .venv),,echo "installing souk's packages into .venv" >&2;) \
+	  $(UV) sync --frozen $(if $(wildcard .venv),--quiet) \
 	  || { echo "The packages could not be installed: see above, mend it and run make again." >&2; exit 1; }
 
 demo: install ## a marketplace month on real servers; ARGS='--seed 7 --json' are passed on

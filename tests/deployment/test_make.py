@@ -1,5 +1,6 @@
 """What `make` says on a machine that lacks something."""
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -39,3 +40,22 @@ def test_what_is_missing_is_named_with_what_to_do(tmp_path: Path, python: str, s
 
     assert made.returncode != 0
     assert said in made.stderr.splitlines()
+
+
+@pytest.mark.parametrize("is_there", [False, True], ids=["first time", "later"])
+def test_installing_shows_what_it_does_where_it_takes_long(tmp_path: Path, is_there: bool) -> None:
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "uv").write_text('#!/bin/sh\necho "uv $*"\n')
+    (programs / "uv").chmod(0o755)
+    if is_there:
+        (tmp_path / ".venv").mkdir()
+
+    made = subprocess.run(
+        ["make", "-f", MAKEFILE, "install"],
+        cwd=tmp_path, env={"PATH": f"{programs}:{os.environ['PATH']}"},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+
+    assert made.stdout == ("uv sync --frozen --quiet\n" if is_there else "uv sync --frozen\n")
+    assert made.stderr == ("" if is_there else "installing souk's packages into .venv\n")
