@@ -20,7 +20,8 @@ from souk.contracts.topics.campaigns import CAMPAIGNS, Campaign
 from souk.local import jars
 from souk.local.kafka import java
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "subscribe.md"
+ROOT = Path(__file__).parents[2]
+DOCUMENT = ROOT / "docs" / "subscribe.md"
 SECONDS = 30
 FIRST, SECOND = UUID(int=1), UUID(int=2)
 
@@ -171,6 +172,55 @@ async def test_faststream_delivers_a_batch_again_that_could_not_be_saved(stack, 
         await until(copy, {FIRST: (1, "one")})
 
 
+@pytest.mark.parametrize("client", ["aiokafka", "faststream"])
+@pytest.mark.parametrize("missing", ["SOUK_KAFKA", "SOUK_SUBSCRIBER_KAFKA_PASSWORD"])
+def test_what_is_not_set_is_one_sentence(tmp_path, client, missing):
+    environment = {
+        **os.environ,
+        "SOUK_KAFKA": "127.0.0.1:9",
+        "SOUK_SUBSCRIBER_KAFKA_PASSWORD": "x",
+        missing: "",
+    }
+
+    ran = subprocess.run(
+        [sys.executable, "-c", snippet(f"python {client}")],
+        env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=SECONDS, check=False,
+    )  # fmt: skip
+
+    assert ran.returncode == 1
+    assert ran.stderr == f"{missing} is not set: see docs/subscribe.md for where it is found.\n"
+
+
+def test_the_two_programs_do_not_share_a_group():
+    groups = [
+        re.findall(r'group_id="(.*)"', snippet(f"python {client}")) for client in ("aiokafka", "faststream")
+    ]
+
+    assert len({group for (group,) in groups}) == 2
+
+
+async def test_souk_consume_shows_a_topic_from_its_beginning_each_time(stack, stack_folder, topic_copies):
+    if stack_folder is None:
+        pytest.skip("the servers are not ours")
+    (topic,) = topic_copies(CAMPAIGNS)
+    await publish(stack, topic.name, campaign(FIRST, 1, "one"))
+    command, *arguments = snippet("console").split()
+    arguments[arguments.index(CAMPAIGNS.name)] = topic.name
+
+    for _ in range(2):
+        ran = await asyncio.to_thread(
+            subprocess.run,
+            [ROOT / command, *arguments, "--max-messages", "1"],
+            env={**os.environ, "SOUK_DATA": str(stack_folder.root)},
+            capture_output=True,
+            timeout=SECONDS,
+            check=False,
+        )
+
+        assert ran.returncode == 0, ran.stderr.decode()
+        assert '"title":"one"' in ran.stdout.decode(errors="replace")
+
+
 async def test_the_console_consumer_shows_a_topic(stack, topic_copies, tmp_path):
     (topic,) = topic_copies(CAMPAIGNS)
     await publish(stack, topic.name, campaign(FIRST, 1, "one"))
@@ -180,7 +230,7 @@ async def test_the_console_consumer_shows_a_topic(stack, topic_copies, tmp_path)
         .replace("…", stack.kafka.logins["subscriber"].password)
         .replace("SASL_PLAINTEXT", stack.kafka.protocol)
     )
-    script, *arguments = snippet("console").replace("\\\n", " ").split()
+    script, *arguments = snippet("console script").replace("\\\n", " ").split()
     shown = {'"$SOUK_KAFKA"': stack.kafka.bootstrap, "subscriber.properties": str(properties)}
     shown[CAMPAIGNS.name] = topic.name
     # The script of a Kafka download is a wrapper of this class.

@@ -195,6 +195,22 @@ def run(
     os.execve(script, [script, *(arguments or ())], {**os.environ, **environment})  # noqa: S606
 
 
+@app.command(context_settings={"allow_interspersed_args": False})
+@sentence
+def consume(
+    topic: str,
+    options: Annotated[
+        list[str] | None, typer.Argument(help="Of Kafka's console consumer, like --from-beginning.")
+    ] = None,
+) -> None:
+    """Show the records of a public topic as they come, until Ctrl-C."""
+    from souk.local import console
+
+    folder = data_folder()
+    control.expect_running(folder)
+    console.consume(folder, topic, options or ())
+
+
 @clock_app.command("show")
 @sentence
 def show_clock() -> None:
