@@ -1,5 +1,6 @@
 """Every command that README.md shows is run here, or named with the reason why not."""
 
+import json
 import os
 import re
 import shlex
@@ -40,7 +41,9 @@ SUITE = (
     "make down",
 )
 ALONE = (
+    ". .venv/bin/activate",
     "export SOUK_KAFKA=127.0.0.1:9092 SOUK_KAFKA_PROTOCOL=SASL_PLAINTEXT",
+    "SOUK_ADMIN_KAFKA_USER=admin SOUK_ADMIN_KAFKA_PASSWORD=… souk provision",
     "export SOUK_BILLING_KAFKA_USER=billing SOUK_BILLING_KAFKA_PASSWORD=…",
     "export SOUK_BILLING_DATABASE=postgresql://billing:…@127.0.0.1:5432/billing",
     "export SOUK_BILLING_LISTEN=127.0.0.1:8104",
@@ -90,16 +93,26 @@ def test_the_suite_is_started_asked_and_stopped(tmp_path: Path) -> None:
 
     try:
         said = run(up, environment)
-        answer = run(f"{token}\n{curl.replace(':8080/', f':{port}/')}", environment)
+        answer = run("\n".join(printed(said)), environment)
+        lag = run(".venv/bin/souk run billing lag", environment)
     finally:
         stopped = run(down, environment)
 
-    assert f"http://127.0.0.1:{port}" in said
-    assert "curl -H 'Authorization: Bearer " in said
+    assert printed(said) == [
+        token.replace("$(", f"$(SOUK_DATA={environment['SOUK_DATA']} "),
+        curl.replace(":8080/", f":{port}/"),
+    ]
+    assert ":8080" not in said
     assert answer.startswith('{"items":[')
+    assert json.loads(lag)["outbox"] == 0
     assert "Stopped." in stopped
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"http://127.0.0.1:{port}/")
+
+
+def printed(said: str) -> list[str]:
+    """The commands that `make up` says to try."""
+    return [line.strip() for line in said.partition("Try:\n")[2].splitlines()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,9 +151,12 @@ def place(stack: Stack, topics: object, database: MakeDatabase, tmp_path: Path) 
     return Place(listen, {"PATH": f"{BIN}:{os.environ['PATH']}", "HOME": str(tmp_path), **filled})
 
 
-def test_one_service_runs_alone(place: Place) -> None:
-    *_, migrate, everything = ALONE
+def test_one_service_runs_alone(place: Place, stack: Stack) -> None:
+    activate, *_, migrate, everything = ALONE
+    provision = next(line for line in ALONE if line.endswith("provision"))
 
+    login = stack.kafka.logins["admin"]
+    made = run(f"{activate}\n{provision.replace('…', login.password)}", place.environment)
     run(migrate, place.environment)
     process = subprocess.Popen(
         shlex.split(everything), env=place.environment, executable=BIN / "souk-billing"
@@ -159,6 +175,7 @@ def test_one_service_runs_alone(place: Place) -> None:
             process.kill()
             process.wait(10)
 
+    assert re.match(r"\d+ topics: ", made)
     assert unknown.json()["reason"] == "unauthenticated"
     assert code == 0
 
