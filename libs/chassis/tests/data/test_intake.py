@@ -29,6 +29,17 @@ def _has(house: House, count: int) -> Any:
     return enough
 
 
+def _end_coordination(consumer: Any) -> None:
+    """As a connection that was reset does: the loop refuses to write to it."""
+
+    async def refuse(*_: Any, **__: Any) -> None:
+        raise RuntimeError("unable to perform operation on <TCPTransport closed=True>")
+
+    consumer._coordinator._do_heartbeat = refuse
+    consumer._coordinator.ensure_active_group = refuse
+    consumer._coordinator.request_rejoin()
+
+
 async def test_states_come_in_partition_and_offset_order_topic_by_topic_and_never_merged(
     house: House,
 ) -> None:
@@ -265,6 +276,18 @@ async def test_a_transient_error_is_tried_again_and_nothing_is_parked(house: Hou
 
     assert await house.applied() == ["0", "1", "2"]
     assert await house.query("SELECT count(*) FROM parked") == [(0,)]
+
+
+async def test_reading_starts_again_when_the_clients_own_task_has_ended(house: House) -> None:
+    runner = house.runner(house.intake())
+    async with running(house.relay().run(), runner.run()):
+        await house.publish(thing(name="1"))
+        await eventually(_has(house, 1))
+
+        _end_coordination(runner._reading._consumer)
+
+        await house.publish(thing(name="2"))
+        await eventually(_has(house, 2))
 
 
 async def test_the_batch_in_flight_is_finished_when_the_worker_is_told_to_stop(house: House) -> None:

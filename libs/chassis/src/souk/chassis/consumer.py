@@ -306,6 +306,11 @@ class _Reading(ConsumerRebalanceListener):  # type: ignore[misc]
         hint_at, watch_at = 0.0, monotonic() + _WATCH_SECONDS
         while True:
             await asyncio.sleep(_TICK_SECONDS)
+            if self._consumer is not None:
+                # Raises when the task that keeps our place in the group has ended. At an error that it does
+                # not know (uvloop's RuntimeError for a connection that was reset) it ends for good, and
+                # FastStream goes on asking for batches that never come.
+                self._consumer._coordinator.check_errors()
             now = monotonic()
             for partition in [each for each, at in self._resume_at.items() if at <= now]:
                 del self._resume_at[partition]
