@@ -200,6 +200,19 @@ def test_hashtags_that_can_not_be_played_are_refused_before_anything_starts(
     assert not (tmp_path / "data").exists()
 
 
+def test_postgres_is_found_without_a_word_about_folders_that_it_does_not_use() -> None:
+    program = "from souk.local import postgres; print(postgres.binary('psql'))"
+
+    found = subprocess.run(
+        [sys.executable, "-W", "always", "-c", program],
+        env={name: value for name, value in os.environ.items() if name != "XDG_RUNTIME_DIR"},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+
+    assert Path(found.stdout.strip()).is_file()
+    assert found.stderr == ""
+
+
 def test_the_services_are_told_where_the_stand_ins_are(tmp_path: Path) -> None:
     found = specs_of(tmp_path)
     standins, notify = found["standins"].environment, found["notify"].environment
