@@ -46,8 +46,10 @@ _PARTICIPATION = ("id", "version", "cap", "worth", "revenue", "capped", "refused
                   "live_posts", "approved_posts", "reinstated", "changed_at")  # fmt: skip
 _SAVE_PARTICIPATIONS = from_arrays(
     "UPDATE participation p SET "  # noqa: S608  our own columns
-    + ", ".join(f"{name} = r.{name}" for name in _PARTICIPATION[1:])
-    + " FROM {source} r WHERE p.id = r.id",
+    + ", ".join(f"{name} = r.{name}" for name in _PARTICIPATION[1:-1])
+    # It is published: two states of one version must not differ in it.
+    + ", changed_at = CASE WHEN p.version = r.version THEN p.changed_at ELSE r.changed_at END"
+    " FROM {source} r WHERE p.id = r.id",
     participation,
     _PARTICIPATION,
 )
