@@ -90,7 +90,10 @@ class LegOut(BaseModel):
 
 
 class EntryOut(BaseModel):
-    """A movement of the ledger and its cause: the state of `subject` at `version`, on `topic`."""
+    """A movement of the ledger and its cause: the state of `subject` at `version`, on `topic`.
+
+    inputs: what the rules were given, as they are inside: amounts in micros, margins in basis points.
+    """
 
     id: int
     kind: str
