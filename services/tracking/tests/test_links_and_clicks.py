@@ -146,7 +146,7 @@ async def shop(house, door):
     ).json()
 
     async def tell(topic, content, secret=opened["secret"]):
-        body = json.dumps(content).encode()
+        body = content if isinstance(content, bytes) else json.dumps(content).encode()
         digest = b64encode(hmac.digest(secret.encode(), body, hashlib.sha256)).decode()
         headers = {
             "x-shopify-topic": topic,
@@ -170,8 +170,8 @@ async def postback(house, door):
         )
     ).json()
 
-    async def tell(**told):
-        body = json.dumps({"order_id": "C-1", "amount": "20.00", "currency": "USD"} | told).encode()
+    async def tell(body=None, **told):
+        body = body or json.dumps({"order_id": "C-1", "amount": "20.00", "currency": "USD"} | told).encode()
         signature = hmac.digest(opened["secret"].encode(), body, hashlib.sha256).hex()
         return await door.client.post(
             opened["hook"], content=body, headers={"x-souk-signature": f"sha256={signature}"}
@@ -339,6 +339,38 @@ async def test_an_order_beyond_ten_million_is_refused_and_nothing_of_it_is_store
     assert all("10000000.000000" in answer.json()["errors"][0]["detail"] for answer in refused)
     assert await house.query("SELECT count(*) FROM conversion") == [(0,)]
     assert (await shop("orders/create", just)).json() == {"status": "recorded"}
+
+
+@pytest.mark.parametrize("name", ["\\ud800", "o\\u0000"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+async def test_ids_that_no_column_can_hold_are_refused_and_named(house, shop, postback, name, encoding):
+    def told(content):
+        return json.dumps(content).replace("HERE", name).encode(encoding)
+
+    line = order()["line_items"][0]
+    part = refund()["refund_line_items"][0]
+    tellings = {
+        "/id": ("orders/create", order("HERE", code="m")),
+        "/line_items/0/id": ("orders/create", order(code="m", line_items=[line | {"id": "HERE"}])),
+        "/refunds/0/id": ("orders/create", order(code="m", refunds=[refund("HERE")])),
+        "/order_id": ("refunds/create", refund() | {"order_id": "HERE"}),
+        "/refund_line_items/0/line_item_id": (
+            "refunds/create",
+            refund() | {"refund_line_items": [part | {"line_item_id": "HERE"}]},
+        ),
+    }
+    answers = {place: await shop(topic, told(content)) for place, (topic, content) in tellings.items()}
+    posted = {"order_id": "HERE", "code": "m", "amount": "20.00", "currency": "USD"}
+    answers["/order_id of a postback"] = await postback(told(posted))
+
+    for place, answer in answers.items():
+        if encoding == "utf-16":
+            assert (answer.status_code, answer.json()["reason"]) == (400, "malformed_json"), place
+        else:
+            assert (answer.status_code, answer.json()["reason"]) == (422, "invalid"), place
+            named = place.partition(" ")[0] if "d800" in name else ""
+            assert [error["pointer"] for error in answer.json()["errors"]] == [named]
+    assert await house.query("SELECT count(*) FROM conversion") == [(0,)]
 
 
 @pytest.mark.parametrize(

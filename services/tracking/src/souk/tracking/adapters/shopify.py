@@ -50,7 +50,8 @@ def _text(value: object) -> str:
 
 
 Money = Annotated[Micros, BeforeValidator(_amount)]
-Id = Annotated[str, BeforeValidator(_text), Field(min_length=1, max_length=100)]
+# The bounds come first: only so does Pydantic look at them itself, and refuse what UTF-8 cannot hold.
+Id = Annotated[str, Field(min_length=1, max_length=100), BeforeValidator(_text)]
 Quantity = Annotated[int, Field(ge=0, le=1_000_000)]
 
 

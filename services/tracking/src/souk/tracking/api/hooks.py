@@ -85,9 +85,9 @@ async def _shop(work: Work, shop_id: UUID, kind: str) -> Row[Any]:
 
 
 def _object(body: bytes) -> dict[str, Any]:
-    """The signed body as JSON, its decimals unread as floats."""
+    """The signed body as JSON in UTF-8 (RFC 8259 §8.1), its decimals unread as floats."""
     try:
-        content = json.loads(body, parse_float=str)
+        content = json.loads(body.decode(), parse_float=str)
     except (ValueError, RecursionError):
         raise Refused(Reason.MALFORMED_JSON) from None
     if not isinstance(content, dict):
