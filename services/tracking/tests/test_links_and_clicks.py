@@ -374,6 +374,30 @@ async def test_ids_that_no_column_can_hold_are_refused_and_named(house, shop, po
 
 
 @pytest.mark.parametrize(
+    "when",
+    [
+        "0001-01-01T00:00:00+14:00",
+        "0001-01-01T00:00:00Z",
+        "1999-12-31T23:59:59Z",
+        "2200-01-01T00:00:00Z",
+        "9999-12-31T23:59:59-14:00",
+    ],
+)
+async def test_times_at_the_edge_of_the_calendar_are_refused_and_named(house, shop, postback, when):
+    answers = {
+        "/created_at": await shop("orders/create", order(code="m") | {"created_at": when}),
+        "/updated_at": await shop("orders/create", order(code="m") | {"updated_at": when}),
+        "/ordered_at": await postback(code="m", ordered_at=when),
+    }
+    answers["/updated_at of a postback"] = await postback(code="m", updated_at=when)
+
+    for place, answer in answers.items():
+        assert answer.status_code == 422, (place, answer.text)
+        assert [each["pointer"] for each in answer.json()["errors"]] == [place.partition(" ")[0]]
+    assert await house.query("SELECT count(*) FROM conversion") == [(0,)]
+
+
+@pytest.mark.parametrize(
     ("first", "later"),
     [
         ({"updated_at": "2017-09-21T10:00:00Z"}, {"updated_at": "2017-09-21T11:00:00Z"}),

@@ -52,6 +52,10 @@ def _text(value: object) -> str:
 Money = Annotated[Micros, BeforeValidator(_amount)]
 # The bounds come first: only so does Pydantic look at them itself, and refuse what UTF-8 cannot hold.
 Id = Annotated[str, Field(min_length=1, max_length=100), BeforeValidator(_text)]
+Time = Annotated[
+    AwareDatetime, Field(ge=datetime(2000, 1, 1, tzinfo=UTC), lt=datetime(2200, 1, 1, tzinfo=UTC))
+]
+"""No shop sold anything outside, and at the ends of the calendar a time has no UTC."""
 Quantity = Annotated[int, Field(ge=0, le=1_000_000)]
 
 
@@ -109,8 +113,8 @@ class _Refund(_Part):
 
 class _Order(_Part):
     id: Id
-    created_at: AwareDatetime
-    updated_at: AwareDatetime | None = None
+    created_at: Time
+    updated_at: Time | None = None
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
     financial_status: str | None = None
     taxes_included: bool = False
@@ -191,8 +195,8 @@ class Postback(BaseModel):
     code: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     amount: Annotated[Money, Field(ge=0)]
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
-    ordered_at: AwareDatetime | None = None
-    updated_at: AwareDatetime | None = None
+    ordered_at: Time | None = None
+    updated_at: Time | None = None
     refund: Annotated[Money, Field(ge=0)] | None = None
 
     @model_validator(mode="after")
