@@ -145,14 +145,14 @@ async def shop(house, door):
         )
     ).json()
 
-    async def tell(topic, content, secret=opened["secret"]):
+    async def tell(topic, content, secret=opened["secret"], domain=None):
         body = content if isinstance(content, bytes) else json.dumps(content).encode()
         digest = b64encode(hmac.digest(secret.encode(), body, hashlib.sha256)).decode()
         headers = {
             "x-shopify-topic": topic,
             "x-shopify-hmac-sha256": digest,
             "content-type": "application/json",
-        }
+        } | ({"x-shopify-shop-domain": domain} if domain else {})
         return await door.client.post(opened["hook"], content=body, headers=headers)
 
     return tell
@@ -318,6 +318,17 @@ async def test_a_wrong_signature_and_bad_orders_are_refused_and_change_nothing(h
     assert (wrong.status_code, wrong.json()["reason"]) == (401, "invalid_signature")
     assert [answer.json()["reason"] for answer in (no_lines, no_object)] == ["invalid", "invalid"]
     assert await conversions(house) == []
+
+
+async def test_a_webhook_of_another_shop_is_refused_and_changes_nothing(house, shop):
+    foreign = await shop("orders/create", order(code="m"), domain="b.example")
+    own = await shop("orders/create", order(code="m"), domain="A.example")
+
+    assert (foreign.status_code, foreign.json()["reason"]) == (422, "invalid")
+    assert foreign.json()["errors"] == [
+        {"pointer": "/header/x-shopify-shop-domain", "detail": "this is the hook of a.example"}
+    ]
+    assert own.json() == {"status": "recorded"}
 
 
 async def test_an_order_beyond_ten_million_is_refused_and_nothing_of_it_is_stored(house, shop, postback):

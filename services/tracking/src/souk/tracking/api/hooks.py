@@ -38,6 +38,7 @@ def routes(seal: Seal) -> Routes:
             body, seal.open(shop.secret), request.headers.get("x-shopify-hmac-sha256", "")
         ):
             raise Refused(Reason.INVALID_SIGNATURE)
+        _expect_domain(shop.domain, request.headers.get("x-shopify-shop-domain"))
         topic = request.headers.get("x-shopify-topic", "")
         content = _object(body)
         try:
@@ -82,6 +83,13 @@ async def _shop(work: Work, shop_id: UUID, kind: str) -> Row[Any]:
     if shop is None:
         raise Refused(Reason.UNKNOWN_SHOP)
     return shop
+
+
+def _expect_domain(domain: str, told: str | None) -> None:
+    """Two shops may have been given one secret; the signature does not cover the header."""
+    if told is not None and told.lower() != domain:
+        error = FieldError(pointer="/header/x-shopify-shop-domain", detail=f"this is the hook of {domain}")
+        raise Refused(Reason.INVALID, errors=[error])
 
 
 def _object(body: bytes) -> dict[str, Any]:

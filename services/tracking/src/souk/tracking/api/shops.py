@@ -23,7 +23,8 @@ Manager = Annotated[Principal, allowed("campaign", "manage")]
 
 
 class OpenShop(BaseModel):
-    """secret: that the shop signs with, where the shop chooses it (Shopify does); else one is made."""
+    """domain: at Shopify the one that webhooks name, `<shop>.myshopify.com`.
+    secret: that the shop signs with, where the shop chooses it (Shopify does); else one is made."""
 
     model_config = ConfigDict(extra="forbid")
 
