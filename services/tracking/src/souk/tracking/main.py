@@ -48,7 +48,7 @@ def build(settings: TrackingSettings) -> Parts:
             links.routes,
             clicks.routes,
             conversions.routes,
-            shops.routes(seal),
+            shops.routes(seal, settings.public_url),
             hooks.routes(seal),
         ],
         intake=subscriptions.intake(settings),

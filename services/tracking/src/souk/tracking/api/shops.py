@@ -47,14 +47,14 @@ class ShopOut(BaseModel):
 
 
 class OpenedShop(ShopOut):
-    """`secret` is shown this once."""
+    """hook: address that the shop sends its orders to. `secret` is shown this once."""
 
     hook: str
     secret: str
 
 
-def routes(seal: Seal) -> Routes:
-    """The router, for one seal of secrets."""
+def routes(seal: Seal, public_url: str) -> Routes:
+    """The router, for one seal of secrets; public_url: where shops reach souk."""
     router = Routes(prefix="/v1/shops", tags=["shops"])
 
     @router.post("", status_code=201, shown_once=True)
@@ -77,7 +77,8 @@ def routes(seal: Seal) -> Routes:
         await work.execute(insert(shop).values(**row, secret=seal.close(secret)))
         response.headers["Location"] = f"/v1/shops/{row['id']}"
         response.headers["Cache-Control"] = "no-store"
-        return OpenedShop.model_validate({**row, "secret": secret, "hook": f"/hooks/{body.kind}/{row['id']}"})
+        hook = f"{public_url.rstrip('/')}/hooks/{body.kind}/{row['id']}"
+        return OpenedShop.model_validate({**row, "secret": secret, "hook": hook})
 
     @router.get("")
     async def list_shops(
