@@ -27,6 +27,7 @@ from souk.chassis.settings import KafkaAccess
 from souk.chassis.work import Units, Work
 from souk.contracts.state import State
 from souk.contracts.topic import COMPACTED, KEPT_30_DAYS, Topic, partition_of
+from souk.local import provision
 
 START = datetime(2017, 9, 14, tzinfo=UTC)
 
@@ -162,6 +163,19 @@ class House:
         async with self.campaign.begin() as work:
             for state in states:
                 work.publish(f"{type(state).__name__.lower()}.made", state)
+
+    async def make_anew(self, topic: Topic[Any]) -> None:
+        """Delete a topic and create it; the deletion takes a moment to be true everywhere."""
+
+        async def made() -> bool:
+            try:
+                await asyncio.to_thread(provision.provision, self.admin, [provision.plan(topic)])
+            except Exception:  # noqa: BLE001  whatever says that it isn't so far yet
+                return False
+            return True
+
+        provision.drop(self.admin, [topic.name])
+        await eventually(made)
 
     async def query(self, sql: str, units: Units | None = None) -> list[tuple[Any, ...]]:
         async with (units or self.billing).begin(read_only=True) as work:

@@ -12,7 +12,6 @@ from sqlalchemy import text
 from souk.chassis import fence
 from souk.chassis.consumer import IntakeRunner
 from souk.chassis.work import Work
-from souk.local import provision
 
 from .conftest import House, eventually, record, running, thing
 
@@ -195,8 +194,7 @@ async def test_a_topic_made_anew_is_read_from_its_beginning(house: House) -> Non
     async with running(house.relay().run(), house.runner(intake).run()):
         await eventually(_has(house, 3))
 
-    provision.drop(house.admin, [house.things.name])
-    await _provision(house)
+    await house.make_anew(house.things)
     await house.publish(*(thing(name=f"new {n}") for n in range(5)))
     async with running(house.relay().run(), house.runner(intake).run()):
         await eventually(_has(house, 8), within=30)
@@ -209,27 +207,13 @@ async def test_a_topic_made_anew_under_a_running_worker_is_read_from_its_beginni
     async with running(house.relay().run(), house.runner(intake).run()):
         await house.publish(*(thing(name=f"old {n}") for n in range(3)))
         await eventually(_has(house, 3))
-        provision.drop(house.admin, [house.things.name])
-        await _provision(house)
+        await house.make_anew(house.things)
         await house.publish(*(thing(name=f"new {n}") for n in range(5)))
         await eventually(lambda: _all_new(house), within=40)
 
 
 async def _all_new(house: House) -> bool:
     return {f"new {n}" for n in range(5)} <= set(await house.applied())
-
-
-async def _provision(house: House) -> None:
-    """The deletion of the old topic takes a moment to be true everywhere."""
-
-    async def made() -> bool:
-        try:
-            await asyncio.to_thread(provision.provision, house.admin, [provision.plan(house.things)])
-        except Exception:  # noqa: BLE001  whatever says that it isn't so far yet
-            return False
-        return True
-
-    await eventually(made)
 
 
 async def test_a_log_cut_off_behind_the_position_is_read_from_its_beginning(house: House) -> None:
