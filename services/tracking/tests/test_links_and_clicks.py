@@ -9,6 +9,7 @@ from datetime import timedelta
 from itertools import permutations
 from uuid import UUID, uuid4
 
+import jsonschema
 import pytest
 
 from souk.contracts.ids import link_id, participation_id
@@ -443,6 +444,54 @@ async def test_of_postbacks_without_a_time_of_their_own_the_first_amount_stands(
     assert [(line["net"], line["refunded"]) for line in (await conversions(house))[0][3]] == [
         (20_000_000, 5_000_000)
     ]
+
+
+async def test_the_hooks_are_described_with_headers_bodies_and_examples_that_are_taken(
+    house, door, shop, postback
+):
+    await house.hear(participation(referral_code="MARIE10"))
+    paths = (await door.client.get("/openapi.json")).json()["paths"]
+    taken = {}
+    for kind, signature, others in (
+        ("shopify", "X-Shopify-Hmac-Sha256", {"X-Shopify-Topic": True, "X-Shopify-Shop-Domain": False}),
+        ("postback", "X-Souk-Signature", {}),
+    ):
+        told = paths[f"/hooks/{kind}/{{shop_id}}"]["post"]
+        headers = {each["name"]: each for each in told["parameters"] if each["in"] == "header"}
+        assert {name: each["required"] for name, each in headers.items()} == {signature: True} | others
+        assert "HMAC-SHA256" in headers[signature]["description"]
+        assert told["requestBody"]["required"]
+        content = told["requestBody"]["content"]["application/json"]
+        for name, example in content["examples"].items():
+            jsonschema.validate(example["value"], content["schema"])
+            body = json.dumps(example["value"]).encode()
+            answer = await (postback(body) if kind == "postback" else shop(name, body))
+            taken[name] = (answer.status_code, answer.json())
+        assert "souk_click" in str(content["schema"])
+
+    assert taken == {
+        name: (200, {"status": "recorded"})
+        for name in ("orders/create", "refunds/create", "order", "later refund")
+    }
+
+
+@pytest.mark.parametrize("kind", ["shopify", "postback"])
+async def test_a_refused_signature_says_which_header_and_algorithm_are_wanted(house, door, kind):
+    await house.hear(campaign(type="ecommerce"))
+    body = {"campaign_id": str(SPRING), "kind": kind, "domain": "c.example"}
+    hook = path_of((await door("staff", "POST", "/v1/shops", body)).json()["hook"])
+    header = {"shopify": "X-Shopify-Hmac-Sha256", "postback": "X-Souk-Signature"}[kind]
+    form = {"shopify": "base64", "postback": "`sha256=`"}[kind]
+
+    missing = (await door.client.post(hook, json={})).json()
+    wrong = (await door.client.post(hook, json={}, headers={header: "sha256=00"})).json()
+
+    assert {missing["reason"], wrong["reason"]} == {"invalid_signature"}
+    assert missing["detail"].startswith(f"{header} is missing")
+    assert wrong["detail"].startswith(f"{header} does not match the body")
+    for told in (missing, wrong):
+        assert "HMAC-SHA256" in told["detail"]
+        assert form in told["detail"]
 
 
 async def test_the_description_of_the_postback_says_which_telling_counts(door):

@@ -5,13 +5,22 @@ Only what attribution and commission need is looked at; everything that is used 
 
 import base64
 import hmac
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Annotated, Any, Self
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    model_validator,
+)
 
 from souk.contracts.money import MICROS, Micros, format_amount, parse_amount
 from souk.tracking.domain.conversions import Line, Order, Refund, RefundedLine
@@ -25,17 +34,31 @@ MOST_OF_AN_ORDER = Micros(10_000_000 * MICROS)
 """Its lines in all. Sums of orders are kept in 64 bits, and one that does not fit would stop its readers."""
 
 
-def is_signed(body: bytes, secret: str, signature: str) -> bool:
-    """Whether `X-Shopify-Hmac-Sha256` is the body's; compared in constant time."""
-    return hmac.compare_digest(
-        base64.b64encode(hmac.digest(secret.encode(), body, sha256)), signature.encode("utf-8", "replace")
-    )
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """A header with the HMAC-SHA256 of a body's bytes, keyed with the text of the shop's secret.
+
+    form: how `write` writes the digest, for people.
+    """
+
+    header: str
+    form: str
+    write: Callable[[bytes], str]
+
+    @property
+    def wanted(self) -> str:
+        return f"the HMAC-SHA256 of the body's bytes as sent, keyed with the shop's secret, {self.form}"
+
+    def is_of(self, body: bytes, secret: str, given: str) -> bool:
+        """Compared in constant time."""
+        expected = self.write(hmac.digest(secret.encode(), body, sha256))
+        return hmac.compare_digest(expected.encode(), given.encode("utf-8", "replace"))
 
 
-def is_signed_postback(body: bytes, secret: str, signature: str) -> bool:
-    """Whether `X-Souk-Signature: sha256=<hex>` is the body's; compared in constant time."""
-    expected = "sha256=" + hmac.digest(secret.encode(), body, sha256).hex()
-    return hmac.compare_digest(expected.encode(), signature.encode("utf-8", "replace"))
+SHOPIFY = Signature("X-Shopify-Hmac-Sha256", "in base64", lambda digest: base64.b64encode(digest).decode())
+POSTBACK = Signature(
+    "X-Souk-Signature", "as `sha256=` and hexadecimal digits", lambda digest: f"sha256={digest.hex()}"
+)
 
 
 def _amount(value: object) -> Micros:
@@ -49,9 +72,20 @@ def _text(value: object) -> str:
     return str(value)
 
 
-Money = Annotated[Micros, BeforeValidator(_amount)]
+Money = Annotated[
+    Micros,
+    BeforeValidator(_amount),
+    WithJsonSchema(
+        {"type": "string", "description": "decimal with at most six places", "examples": ["9.90"]}
+    ),
+]
 # The bounds come first: only so does Pydantic look at them itself, and refuse what UTF-8 cannot hold.
-Id = Annotated[str, Field(min_length=1, max_length=100), BeforeValidator(_text)]
+Id = Annotated[
+    str,
+    Field(min_length=1, max_length=100),
+    BeforeValidator(_text),
+    WithJsonSchema({"type": ["integer", "string"], "minLength": 1, "maxLength": 100}),
+]
 Time = Annotated[
     AwareDatetime, Field(ge=datetime(2000, 1, 1, tzinfo=UTC), lt=datetime(2200, 1, 1, tzinfo=UTC))
 ]
@@ -92,10 +126,10 @@ class _RefundedItem(_Part):
     line_item_id: Id
     quantity: Quantity
     subtotal: Money | None = None
-    total_tax: Money = Micros(0)
+    total_tax: Money | None = None
 
 
-class _Refund(_Part):
+class RefundTold(_Part):
     id: Id
     order_id: Id
     refund_line_items: Annotated[list[_RefundedItem], Field(max_length=500)] = []
@@ -105,13 +139,13 @@ class _Refund(_Part):
             self.id,
             self.order_id,
             tuple(
-                RefundedLine(line.line_item_id, line.quantity, line.subtotal, line.total_tax)
+                RefundedLine(line.line_item_id, line.quantity, line.subtotal, line.total_tax or 0)
                 for line in self.refund_line_items
             ),
         )
 
 
-class _Order(_Part):
+class OrderTold(_Part):
     id: Id
     created_at: Time
     updated_at: Time | None = None
@@ -119,9 +153,14 @@ class _Order(_Part):
     financial_status: str | None = None
     taxes_included: bool = False
     line_items: Annotated[list[_LineItem], Field(max_length=500)]
-    discount_codes: Annotated[list[_Code], Field(max_length=100)] = []
-    note_attributes: Annotated[list[_Attribute], Field(max_length=200)] = []
-    refunds: Annotated[list[_Refund], Field(max_length=200)] = []
+    discount_codes: Annotated[
+        list[_Code], Field(max_length=100, description="where a referral code goes; it beats a click")
+    ] = []
+    note_attributes: Annotated[
+        list[_Attribute],
+        Field(max_length=200, description=f"where a click's id goes: the value of `{CLICK_PARAMETER}`"),
+    ] = []
+    refunds: Annotated[list[RefundTold], Field(max_length=200)] = []
 
     @property
     def lines(self) -> tuple[Line, ...]:
@@ -138,7 +177,7 @@ def read_order(content: Mapping[str, Any]) -> Order:
 
     Raises pydantic.ValidationError when it is none.
     """
-    told = _Order.model_validate(content.get("order", content))
+    told = OrderTold.model_validate(content.get("order", content))
     return Order(
         id=told.id,
         ordered_at=told.created_at.astimezone(UTC),
@@ -159,7 +198,7 @@ def read_order(content: Mapping[str, Any]) -> Order:
 
 def read_refund(content: Mapping[str, Any]) -> Refund:
     """Raises pydantic.ValidationError when it is none."""
-    return _Refund.model_validate(content.get("refund", content)).as_refund()
+    return RefundTold.model_validate(content.get("refund", content)).as_refund()
 
 
 def _expect_bounded(total: int) -> None:
@@ -191,8 +230,13 @@ class Postback(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     order_id: Annotated[str, Field(min_length=1, max_length=100)]
-    click_id: UUID | None = None
-    code: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    click_id: Annotated[
+        UUID | None, Field(description=f"the `{CLICK_PARAMETER}` with which the landing page was opened")
+    ] = None
+    code: Annotated[
+        Annotated[str, Field(min_length=1, max_length=200)] | None,
+        Field(description="a referral code; it beats a click"),
+    ] = None
     amount: Annotated[Money, Field(ge=0)]
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
     ordered_at: Time | None = None
