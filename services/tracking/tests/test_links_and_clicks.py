@@ -691,6 +691,21 @@ async def test_an_import_asks_fifty_channels_a_call_and_names_what_it_refuses(ho
     assert house.tube.calls == ["channels", "channels"]
 
 
+async def test_a_platform_that_cant_be_connected_is_named_and_not_asked(house, door):
+    await house.hear(influencer())
+    mine = {"influencer_id": str(MARIE), "external_id": house.tube.channel("UCmarie")}
+    other = mine | {"platform": "x"}
+
+    refused = await door("staff", "POST", "/v1/accounts", other | {"platform": "instagram"})
+    imported = (await door("staff", "POST", "/v1/accounts/import", {"items": [other, mine]})).json()
+
+    assert (refused.status_code, refused.json()["reason"]) == (422, "platform_not_offered")
+    assert refused.json()["errors"] == [{"pointer": "/platform", "detail": "youtube can be connected"}]
+    assert [each["platform"] for each in imported["items"]] == ["youtube"]
+    assert imported["refused"] == [other | {"reason": "platform_not_offered"}]
+    assert house.tube.calls == ["channels"]
+
+
 async def test_an_import_of_which_nothing_can_be_connected_says_why(house, door):
     await house.hear(influencer())
     items = [

@@ -61,6 +61,7 @@ class Reason(StrEnum):
     UNKNOWN_ACCOUNT = "unknown_account"
     ACCOUNT_NOT_REACHED = "account_not_reached"
     ACCOUNT_TAKEN = "account_taken"
+    PLATFORM_NOT_OFFERED = "platform_not_offered"
     UNKNOWN_POST = "unknown_post"
     POST_APPROVED = "post_approved"
     UNKNOWN_LINK = "unknown_link"
@@ -230,6 +231,12 @@ PROBLEMS: dict[Reason, Problem] = {
         "The account is connected to another influencer",
         "このアカウントは別の人に連携されています",
         "บัญชีนี้เชื่อมกับผู้อื่นแล้ว",
+    ),
+    Reason.PLATFORM_NOT_OFFERED: Problem(
+        422,
+        "Accounts of this platform can't be connected yet",
+        "このプラットフォームのアカウントはまだ連携できません",
+        "ยังเชื่อมต่อบัญชีของแพลตฟอร์มนี้ไม่ได้",
     ),
     Reason.UNKNOWN_POST: Problem(404, "There is no such post", "投稿が見つかりません", "ไม่พบโพสต์"),
     Reason.POST_APPROVED: Problem(409, "The post is approved", "投稿は承認済みです", "โพสต์ได้รับอนุมัติแล้ว"),

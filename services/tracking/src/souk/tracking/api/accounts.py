@@ -18,7 +18,7 @@ from souk.chassis.auth import Principal, PrincipalDep, allowed
 from souk.chassis.etag import set_etag
 from souk.chassis.http import Routes, WorkDep
 from souk.chassis.paging import CursorDep, Page
-from souk.chassis.problems import Refused, unavailable
+from souk.chassis.problems import FieldError, Refused, unavailable
 from souk.chassis.work import Units, Work
 from souk.contracts.permissions import DEFAULTS, Level
 from souk.contracts.reasons import Reason
@@ -40,6 +40,7 @@ from souk.tracking.store.tables import account, influencer
 Reach = Callable[[Units], AbstractAsyncContextManager[Platform]]
 """Opens a way to the platform that accounts for what it spends."""
 
+CONNECTABLE: tuple[PlatformName, ...] = ("youtube",)
 ExternalId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 Manager = Annotated[Principal, allowed("influencer", "manage")]
 Viewer = Annotated[Principal, allowed("influencer", "view")]
@@ -94,6 +95,7 @@ class AccountOut(BaseModel):
 
 class ImportRefusal(BaseModel):
     influencer_id: UUID
+    platform: PlatformName
     external_id: str
     reason: Reason
 
@@ -109,7 +111,9 @@ def routes(reach: Reach, seal: Seal) -> Routes:
 
     async def found(body: ConnectAccount, who: PrincipalDep, request: Request) -> Channel:
         _expect_manager(who)
-        _expect_youtube(body.platform)
+        if body.platform not in CONNECTABLE:
+            error = FieldError(pointer="/platform", detail=f"{', '.join(CONNECTABLE)} can be connected")
+            raise Refused(Reason.PLATFORM_NOT_OFFERED, errors=[error])
         async with _answering(), reach(request.app.state.units) as platform:
             if body.handle is not None:
                 channel = await platform.channel_of_handle("@" + body.handle.removeprefix("@"))
@@ -122,9 +126,7 @@ def routes(reach: Reach, seal: Seal) -> Routes:
     async def found_all(body: ImportAccounts, who: PrincipalDep, request: Request) -> dict[str, Channel]:
         if who.role != "staff":
             raise Refused(Reason.FORBIDDEN)
-        for item in body.items:
-            _expect_youtube(item.platform)
-        ids = sorted({item.external_id for item in body.items})
+        ids = sorted({item.external_id for item in body.items if item.platform in CONNECTABLE})
         channels: dict[str, Channel] = {}
         async with _answering(), reach(request.app.state.units) as platform:
             for start in range(0, len(ids), platform.ids_a_call):
@@ -194,11 +196,6 @@ def _expect_manager(who: Principal) -> None:
         raise Refused(Reason.FORBIDDEN, area="influencer", level="manage")
 
 
-def _expect_youtube(platform: PlatformName) -> None:
-    if platform != "youtube":
-        raise Refused(Reason.ACCOUNT_NOT_REACHED, f"{platform} can't be connected yet", platform=platform)
-
-
 async def _expect_own(work: Work, who: Principal, influencer_id: UUID) -> None:
     if who.influencer_id == influencer_id:
         # Just signed up: their state may still be on its way.
@@ -215,13 +212,15 @@ async def _import(work: Work, items: Sequence[ImportedAccount], channels: dict[s
     claims = [
         handlers.Claim(item.influencer_id, channels[item.external_id])
         for item in items
-        if item.influencer_id in known and item.external_id in channels
+        if item.influencer_id in known and item.platform in CONNECTABLE and item.external_id in channels
     ]
     connected = await handlers.connect(work, "youtube", claims)
     refused = []
     for item in items:
         row = connected.rows.get(item.external_id)
-        if item.influencer_id not in known:
+        if item.platform not in CONNECTABLE:
+            refused.append(_refusal(item, Reason.PLATFORM_NOT_OFFERED))
+        elif item.influencer_id not in known:
             refused.append(_refusal(item, Reason.UNKNOWN_INFLUENCER))
         elif item.external_id not in channels:
             refused.append(_refusal(item, Reason.ACCOUNT_NOT_REACHED))
@@ -231,7 +230,12 @@ async def _import(work: Work, items: Sequence[ImportedAccount], channels: dict[s
 
 
 def _refusal(item: ImportedAccount, reason: Reason) -> ImportRefusal:
-    return ImportRefusal(influencer_id=item.influencer_id, external_id=item.external_id, reason=reason)
+    return ImportRefusal(
+        influencer_id=item.influencer_id,
+        platform=item.platform,
+        external_id=item.external_id,
+        reason=reason,
+    )
 
 
 class _answering:  # noqa: N801  reads as what it does
