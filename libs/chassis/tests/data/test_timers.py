@@ -315,12 +315,20 @@ async def test_a_barrier_waits_until_the_intake_has_come_to_the_topics_end(house
 
 
 async def test_a_barrier_does_not_wait_for_what_a_lost_topic_held(house: House) -> None:
-    intake, log_ends = house.intake(), LogEnds(house.kafka["billing"])
+    asked = asyncio.Event()
+
+    class Ends(LogEnds):
+        async def of(self, topics: Any) -> Any:
+            found = await super().of(topics)
+            asked.set()
+            return found
+
+    intake, log_ends = house.intake(), Ends(house.kafka["billing"])
     await house.publish(*(thing(name=f"old {n}") for n in range(9)))
     async with running(house.relay().run()):
         await eventually(lambda: _sent(house))
     passing = asyncio.create_task(ends.barrier(intake, house.billing, log_ends)(house.things))
-    await eventually(lambda: _asked(log_ends))
+    await asyncio.wait_for(asked.wait(), 15)
 
     await house.make_anew(house.things)
     async with running(house.relay().run(), house.runner(intake).run()):
@@ -328,10 +336,6 @@ async def test_a_barrier_does_not_wait_for_what_a_lost_topic_held(house: House) 
         await asyncio.wait_for(passing, 40)
 
     await log_ends.close()
-
-
-async def _asked(log_ends: LogEnds) -> bool:
-    return log_ends._consumer is not None
 
 
 async def _sent(house: House) -> bool:
