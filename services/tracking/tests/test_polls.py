@@ -1,5 +1,6 @@
 """Polls on a real database and over real HTTP: what becomes a post, and what happens to it."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -8,6 +9,7 @@ from souk.contracts.ids import post_id
 from souk.contracts.topics.earnings import Earning, Reinstatement
 from souk.contracts.topics.posts import Post
 from souk.tracking.handlers import posts
+from souk.tracking.store import accounts
 from souk.tracking.store import posts as store
 from souk.tracking.store.tables import post
 
@@ -26,6 +28,7 @@ from .conftest import (
 )
 
 HOUR = timedelta(hours=1)
+WAITING = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 
 
 async def joined(house, *, channel="UCmarie", of=MARIE, **terms):
@@ -509,3 +512,53 @@ async def test_a_withdrawn_participation_gets_no_new_posts_and_keeps_the_old(hou
     await house.poll(POLL + DAY)
 
     assert await standing(house) == {"old": ("effective", True, 100)}
+
+
+async def test_a_poll_and_an_erasure_of_the_same_person_do_not_wait_for_each_other(house):
+    await joined(house)
+    await house.hear(influencer())
+    house.tube.video("v", "UCmarie", START)
+    await house.poll(POLL)
+    del house.tube.videos["v"]
+
+    async def waiting(number):
+        async with asyncio.timeout(10):
+            while len(await house.query(WAITING)) < number:
+                pass
+
+    async with house.units.begin() as reader:
+        await store.lock(reader, post.c.external_id == "v")
+        polling = asyncio.create_task(house.poll(POLL + DAY))
+        await waiting(1)
+        erasing = asyncio.create_task(house.hear(influencer(version=2, erased=True)))
+        await waiting(2)
+    await polling
+    await erasing
+
+    assert await house.query("SELECT count(*) FROM content") == [(0,)]
+    assert await house.query("SELECT connection, title FROM account, post") == [("stale", "")]
+
+
+async def test_two_that_are_erased_at_once_are_locked_as_a_poll_locks_them(house):
+    """By the accounts' ids, whichever person's they are."""
+    first, second = sorted((MARIE, KENJI))
+    for person, channel in ((second, "UCsecond"), (first, "UCfirst")):
+        house.now(house.units.clock.now() + HOUR)
+        house.tube.channel(channel)
+        await house.hear(influencer(person))
+        await house.connect(person, channel)
+    of_second, of_first = [row[0] for row in await house.query("SELECT id FROM account ORDER BY id")]
+
+    async with house.units.begin() as other:
+        await accounts.lock_connected(other, [of_second])
+        erasing = asyncio.create_task(
+            house.hear(*(influencer(person, version=2, erased=True) for person in (first, second)))
+        )
+        async with asyncio.timeout(10):
+            while not await house.query(WAITING):
+                pass
+        # Would be waited for, and never given, if the erasure had begun with the first person's.
+        assert await accounts.lock_connected(other, [of_first])
+    await erasing
+
+    assert await house.query("SELECT DISTINCT connection FROM account") == [("stale",)]

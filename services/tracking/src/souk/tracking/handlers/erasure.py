@@ -3,30 +3,23 @@
 from collections.abc import Collection
 from uuid import UUID
 
-from sqlalchemy import delete, select, text, update
-
 from souk.chassis import idempotency
 from souk.chassis.work import Work
-from souk.tracking.store import accounts, posts
-from souk.tracking.store.tables import account, content, influencer, post
+from souk.tracking.store import accounts, contents, copies, posts, unsent
+from souk.tracking.store.sets import among
+from souk.tracking.store.tables import post
 
 
 async def erase(work: Work, newer: Collection[UUID]) -> None:
-    """Forget accounts, content and titles of those of `newer` who are erased; what they earned stays."""
-    erased = await work.fetch_all(
-        select(influencer.c.id)
-        .where(influencer.c.id.in_(newer), influencer.c.erased)
-        .order_by(influencer.c.id)
-    )
-    for person in erased:
-        await _erase_one(work, person.id)
+    """Forget accounts, content and titles of those of `newer` who are erased; what they earned stays.
 
-
-async def _erase_one(work: Work, person: UUID) -> None:
-    rows = await work.fetch_all(
-        select(account).where(account.c.influencer_id == person).order_by(account.c.id).with_for_update()
-    )
-    for row in rows:
+    Accounts, then posts, each of all people at once: the order in which a poll locks them.
+    """
+    erased = await copies.erased_among(work, newer)
+    if not erased:
+        return
+    theirs = await accounts.lock_of_influencers(work, erased)
+    for row in theirs:
         forgotten = {
             "handle": "",
             "external_id": f"erased-{row.id}",
@@ -36,21 +29,17 @@ async def _erase_one(work: Work, person: UUID) -> None:
         }
         changed = await accounts.change(work, row.id, forgotten)
         work.publish("account.disconnected", accounts.account_state(changed))
-    ids = [row.id for row in rows]
-    await work.execute(
-        update(account).where(account.c.id.in_(ids)).values(token=None, uploads=None, video_count=None)
+    await accounts.note(
+        work, [{"b_id": row.id, "token": None, "uploads": None, "video_count": None} for row in theirs]
     )
-    await work.execute(delete(content).where(content.c.account_id.in_(ids)))
-    theirs = await posts.lock(work, post.c.influencer_id == person)
+    await contents.remove_of(work, {row.id for row in theirs})
+    their_posts = await posts.lock(work, among(post.c.influencer_id, erased))
     await posts.save(
         work,
-        [{"id": row.id, "external_id": f"erased-{row.id}", "url": "", "title": ""} for row in theirs],
+        [{"id": row.id, "external_id": f"erased-{row.id}", "url": "", "title": ""} for row in their_posts],
     )
-    for row in await posts.read(work, {row.id for row in theirs}):
+    for row in await posts.read(work, {row.id for row in their_posts}):
         work.publish("post.changed", posts.post_state(row))
-    # Outbox rows of theirs that are still on their way tell an older version.
-    await work.execute(
-        text("DELETE FROM outbox WHERE key = ANY(:keys)"),
-        {"keys": [str(row.id).encode() for row in (*rows, *theirs)]},
-    )
-    await idempotency.forget(work, person)
+    await unsent.remove(work, {row.id for row in (*theirs, *their_posts)})
+    for person in sorted(erased):
+        await idempotency.forget(work, person)

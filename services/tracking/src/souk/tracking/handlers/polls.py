@@ -201,19 +201,15 @@ async def _measure(job: Job, platform: Platform, name: str, at: datetime) -> Non
         answers = await _together(asking, platform.calls_at_once)
         videos = {key: value for answer in answers if answer is not None for key, value in answer[1].items()}
         asked = {name for answer in answers if answer is not None for name in answer[0]}
-        seen = [
-            Seen(each.account_id, each.external_id, videos.get(each.external_id))
-            for each in part
-            if each.external_id in asked
-        ]
         async with job.units.begin() as work:
+            # Accounts before their content, as an erasure locks them; who was erased meanwhile has none.
+            rows = await accounts.lock_connected(work, {each.account_id for each in part})
+            connected = {row.id for row in rows}
+            told = [each for each in part if each.external_id in asked and each.account_id in connected]
+            seen = [Seen(each.account_id, each.external_id, videos.get(each.external_id)) for each in told]
             await record(work, name, seen, observed_at)
             # Something that is gone may have been replaced by something new, with the same number of videos.
-            gone = {
-                each.account_id
-                for each in part
-                if each.external_id in asked and each.external_id not in videos and not each.gone
-            }
+            gone = {each.account_id for each in told if each.external_id not in videos and not each.gone}
             await accounts.note(work, [{"b_id": each, "video_count": None} for each in sorted(gone)])
 
 

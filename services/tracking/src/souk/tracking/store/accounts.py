@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from souk.chassis.work import Work
 from souk.contracts.topics.accounts import Account
+from souk.tracking.store.sets import among
 from souk.tracking.store.tables import account, campaign, content, follower_snapshot, participation
 
 
@@ -52,6 +53,12 @@ async def lock_connected(work: Work, ids: Collection[UUID]) -> Sequence[Row[Any]
         .where(account.c.id.in_(ids), account.c.connection == "connected")
         .order_by(account.c.id)
         .with_for_update()
+    )
+
+
+async def lock_of_influencers(work: Work, people: Collection[UUID]) -> Sequence[Row[Any]]:
+    return await work.fetch_all(
+        select(account).where(among(account.c.influencer_id, people)).order_by(account.c.id).with_for_update()
     )
 
 

@@ -6,12 +6,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, and_, bindparam, exists, func, or_, select, text, tuple_, update
+from sqlalchemy import Row, and_, bindparam, delete, exists, func, or_, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
 from souk.chassis.work import Work
 from souk.tracking.domain.metrics import MOST_PREVIOUS
 from souk.tracking.domain.posts import FOLLOWED
+from souk.tracking.store.sets import among
 from souk.tracking.store.tables import account, campaign, content, participation, post
 
 Key = tuple[UUID, str]
@@ -126,6 +127,10 @@ async def save(work: Work, rows: Sequence[Mapping[str, Any]]) -> None:
         .values({name: bindparam(name) for name in columns}),
         list(rows),
     )
+
+
+async def remove_of(work: Work, accounts: Collection[UUID]) -> None:
+    await work.execute(delete(content).where(among(content.c.account_id, accounts)))
 
 
 _PREVIOUS = text(

@@ -167,6 +167,13 @@ async def known_influencers(work: Work, ids: Collection[UUID]) -> set[UUID]:
     return {row.id for row in rows}
 
 
+async def erased_among(work: Work, ids: Collection[UUID]) -> set[UUID]:
+    rows = await work.fetch_all(
+        select(influencer.c.id).where(among(influencer.c.id, ids), influencer.c.erased)
+    )
+    return {row.id for row in rows}
+
+
 async def expect_influencer(work: Work, who: UUID) -> None:
     """Make a placeholder of an influencer whose state is still on its way."""
     await work.execute(insert(influencer).values(id=who, version=0).on_conflict_do_nothing())
