@@ -1,0 +1,259 @@
+"""The faults, by seed: each begins, lasts a while beside the load, and is over when its coroutine returns.
+
+Every fault leaves the suite as it found it: what was killed runs again, what was cut is whole, what was taken
+from a topic is published again.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import asyncpg
+import httpx
+import records
+import redis.asyncio as redis
+from cluster import Cluster
+from market import Market
+
+from souk.contracts.topic import SERVICES, Service
+from souk.contracts.topics import TOPICS
+
+_SERVERS = ("kafka", "database")
+_BURST_SECONDS = 0.1
+
+
+@dataclass(slots=True)
+class Scene:
+    """What faults act upon. longest: seconds that one may last. malformed: keys and places of records that
+    nobody can read, for the checker to know."""
+
+    cluster: Cluster
+    market: Market
+    chance: random.Random
+    longest: float
+    said: Callable[[str], None]
+    malformed: set[str]
+
+    def service_process(self) -> str:
+        return self.chance.choice(sorted(self.cluster.service_processes))
+
+    async def a_while(self) -> None:
+        await asyncio.sleep(self.chance.uniform(0.2, self.longest))
+
+
+Fault = Callable[[Scene], Awaitable[None]]
+
+
+async def kill_service(scene: Scene) -> None:
+    await scene.cluster.kill(scene.service_process())
+
+
+async def kill_broker(scene: Scene) -> None:
+    await scene.cluster.kill(scene.chance.choice(scene.cluster.brokers))
+
+
+async def kill_database(scene: Scene) -> None:
+    await scene.cluster.kill("postgres")
+
+
+async def kill_gateway(scene: Scene) -> None:
+    await scene.cluster.kill("gateway")
+
+
+async def freeze_service(scene: Scene) -> None:
+    await _freeze(scene, scene.service_process())
+
+
+async def freeze_broker(scene: Scene) -> None:
+    await _freeze(scene, scene.chance.choice(scene.cluster.brokers))
+
+
+async def freeze_database(scene: Scene) -> None:
+    await _freeze(scene, "postgres")
+
+
+async def _freeze(scene: Scene, name: str) -> None:
+    scene.cluster.freeze(name)
+    try:
+        await scene.a_while()
+    finally:
+        scene.cluster.thaw(name)
+
+
+async def starve(scene: Scene) -> None:
+    """A process gets the processor for a tenth of the time."""
+    name = scene.service_process()
+    for _ in range(int(scene.longest / _BURST_SECONDS)):
+        scene.cluster.freeze(name)
+        await asyncio.sleep(_BURST_SECONDS * 0.9)
+        scene.cluster.thaw(name)
+        await asyncio.sleep(_BURST_SECONDS * 0.1)
+
+
+async def wipe_valkey(scene: Scene) -> None:
+    async with redis.from_url(scene.cluster.stack.redis) as client:
+        await client.flushall()
+
+
+async def cut(scene: Scene) -> None:
+    for _ in range(scene.chance.randint(1, 5)):
+        _link(scene).cut()
+        await asyncio.sleep(scene.chance.random())
+
+
+async def refuse(scene: Scene) -> None:
+    link = _link(scene)
+    link.refuse()
+    await _restore(scene, link)
+
+
+async def delay(scene: Scene) -> None:
+    link = _link(scene)
+    link.delay(scene.chance.uniform(0.02, 0.5))
+    await _restore(scene, link)
+
+
+async def half_open(scene: Scene) -> None:
+    link = _link(scene)
+    link.half_open()
+    await _restore(scene, link)
+
+
+async def lose_answers(scene: Scene) -> None:
+    """Right after a commit was sent: its answer never comes."""
+    link = _link(scene)
+    link.lose_answer(scene.chance.randint(1, 8))
+    await _restore(scene, link)
+
+
+def _link(scene: Scene) -> Any:
+    service, server = scene.chance.choice(SERVICES), scene.chance.choice(_SERVERS)
+    return scene.cluster.links[f"{service}.{server}"]
+
+
+async def _restore(scene: Scene, link: Any) -> None:
+    try:
+        await scene.a_while()
+    finally:
+        link.restore()
+
+
+async def fewer_workers(scene: Scene) -> None:
+    """Workers leave and come back: the partitions move twice."""
+    service = scene.chance.choice(SERVICES)
+    workers = [name for name in scene.cluster.service_processes if name.startswith(f"{service}-worker-")]
+    gone = scene.chance.choice(workers)
+    for _ in range(scene.chance.randint(1, 2)):
+        await scene.cluster.hold(gone)
+        await scene.a_while()
+        await scene.cluster.restart(gone)
+
+
+async def move_clock(scene: Scene) -> None:
+    scene.market.move(timedelta(hours=scene.chance.randint(1, 40)))
+
+
+async def slow_outside(scene: Scene) -> None:
+    """Mail, push and platforms answer late, badly or not at all."""
+    for prefix in ("/youtube", "/smtp", "/push"):
+        fault: dict[str, Any] = scene.chance.choice(
+            [{"status": 503}, {"slow": scene.chance.uniform(0.5, scene.longest)}, {"reset": True}]
+        )
+        async with httpx.AsyncClient(trust_env=False) as client:
+            body = {"path_prefix": prefix, "times": scene.chance.randint(1, 10), **fault}
+            await client.post(f"{scene.cluster.standins}/faults", json=body)
+
+
+async def rewind_group(scene: Scene) -> None:
+    """All positions of a service go back to the beginning, in its database and in Kafka."""
+    service = scene.chance.choice(SERVICES)
+    connection = await asyncpg.connect(scene.cluster.stack.postgres.url("admin", service), timeout=10)
+    try:
+        await connection.execute("UPDATE consumer_offset SET next_offset = 0")
+    finally:
+        await connection.close()
+
+
+async def resend(scene: Scene) -> None:
+    """The last records of some keys come once more, in another order."""
+    await records.resend(scene.cluster.stack, scene.chance, scene.chance.choice(TOPICS).name)
+
+
+async def send_malformed(scene: Scene) -> None:
+    topic = scene.chance.choice(TOPICS).name
+    scene.malformed |= await records.send_malformed(scene.cluster.stack, scene.chance, topic)
+
+
+async def recreate_topic(scene: Scene) -> None:
+    """A topic is lost, comes back empty or as an older copy of itself, and its owner publishes again."""
+    topic = scene.chance.choice([each for each in TOPICS if each.config["cleanup.policy"] == "compact"])
+    keep = scene.chance.choice((0.0, 0.5))
+    await records.recreate(scene.cluster.stack, topic, keep)
+    await scene.cluster.command(topic.owner, "republish", topic.name)
+
+
+async def truncate_topic(scene: Scene) -> None:
+    """The first half of a topic's records goes."""
+    topic = scene.chance.choice([each for each in TOPICS if each.config["cleanup.policy"] == "compact"])
+    await records.truncate(scene.cluster.stack, topic.name, 0.5)
+    await scene.cluster.command(topic.owner, "republish", topic.name)
+
+
+async def lose_kafka(scene: Scene) -> None:
+    """All brokers are killed and their data deleted; services publish their states again."""
+    await scene.cluster.lose_brokers()
+    for service in SERVICES:
+        await scene.cluster.command(service, "republish")
+
+
+async def rebuild_copies(scene: Scene) -> None:
+    service: Service = scene.chance.choice(SERVICES)
+    await scene.cluster.command(service, "rebuild")
+
+
+LIGHT: Mapping[str, Fault] = {
+    each.__name__: each
+    for each in (
+        *(kill_service, kill_broker, kill_database, kill_gateway),
+        *(freeze_service, freeze_broker, freeze_database, starve, wipe_valkey),
+        *(cut, refuse, delay, half_open, lose_answers),
+        *(fewer_workers, move_clock, slow_outside, rewind_group, resend, send_malformed),
+    )
+}
+"""Faults that may overlap with any other."""
+
+HEAVY: Mapping[str, Fault] = {
+    each.__name__: each for each in (recreate_topic, truncate_topic, lose_kafka, rebuild_copies)
+}
+"""Faults that need Kafka and the owner's database while they are mended: they come alone, at the end."""
+
+
+def planned(chance: random.Random, turn: int) -> tuple[Sequence[str], str | None]:
+    """The faults of a round that overlap, and the one after them. Every kind comes before any comes twice."""
+    light = sorted(LIGHT)
+    random.Random(turn // len(light)).shuffle(light)
+    chosen = [light[(turn * 4 + n) % len(light)] for n in range(4)]
+    chance.shuffle(chosen)
+    heavy = sorted(HEAVY)
+    return chosen, heavy[(turn // 2) % len(heavy)] if turn % 2 else None
+
+
+async def disturb(scene: Scene, names: Iterable[str]) -> list[str]:
+    """Run the named faults, overlapping, to their ends; which of them could not be carried out and why."""
+    failed: list[str] = []
+
+    async def one(name: str) -> None:
+        await asyncio.sleep(scene.chance.uniform(0, scene.longest))
+        scene.said(name)
+        try:
+            await {**LIGHT, **HEAVY}[name](scene)
+        except Exception as error:  # noqa: BLE001  another fault was in its way: it is told, and no finding
+            failed.append(f"{name}: {error!r}")
+
+    async with asyncio.TaskGroup() as group:
+        for name in names:
+            group.create_task(one(name))
+    return failed

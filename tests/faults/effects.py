@@ -1,0 +1,187 @@
+"""Every acknowledged request has its effect once; a refused one has none; an unknown one has it at most once.
+
+Read from the services' databases, and compared with what clients were told.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Literal
+from uuid import UUID
+
+import asyncpg
+from history import History, Told
+
+from souk.checker.clicks import lost
+
+Fault = Literal["lost", "doubled", "undone"]
+MICROS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """lost: acknowledged without an effect. doubled: more than one. undone: an effect that was refused."""
+
+    fault: Fault
+    kind: str
+    subject: str
+
+
+Databases = Mapping[str, asyncpg.Connection]
+Check = Callable[[Databases, History], Awaitable[list[Broken]]]
+
+
+async def check(databases: Databases, history: History) -> list[Broken]:
+    """databases: one connection for each service. The suite must be at rest."""
+    return [broken for each in CHECKS for broken in await each(databases, history)]
+
+
+async def drafts(databases: Databases, history: History) -> list[Broken]:
+    found = await _counted(databases["campaign"], "SELECT title, count(*) FROM campaign GROUP BY title")
+    return list(_once("draft", ((t, t.subject["title"]) for t in history.of("draft")), found))
+
+
+async def approvals(databases: Databases, history: History) -> list[Broken]:
+    rows = await databases["campaign"].fetch("SELECT id FROM campaign WHERE approved_at IS NOT NULL")
+    there = {str(row["id"]) for row in rows}
+    return [
+        Broken("lost", "approve", t.subject["campaign"])
+        for t in history.of("approve", "acknowledged")
+        if t.subject["campaign"] not in there
+    ]
+
+
+async def budgets(databases: Databases, history: History) -> list[Broken]:
+    """A budget is the highest acknowledged raise, or an unknown one above it; and billing has it."""
+    rows = await databases["campaign"].fetch("SELECT id, budget FROM campaign")
+    budget = {str(row["id"]): row["budget"] // MICROS for row in rows}
+    highest: dict[str, int] = defaultdict(int)
+    possible: dict[str, set[int]] = defaultdict(set)
+    for told in history.of("raise"):
+        name, wanted = told.subject["campaign"], told.subject["budget"]
+        if told.outcome == "acknowledged":
+            highest[name] = max(highest[name], wanted)
+        if told.outcome != "refused":
+            possible[name].add(wanted)
+    return [
+        Broken("lost" if budget[name] < least else "undone", "raise", f"{name}: {budget[name]}, told {least}")
+        for name, least in highest.items()
+        if budget[name] < least or (budget[name] > least and budget[name] not in possible[name])
+    ]
+
+
+async def joins(databases: Databases, history: History) -> list[Broken]:
+    rows = await databases["influencer"].fetch(
+        "SELECT campaign_id || ' ' || influencer_id AS pair, count(*) AS n FROM participation"
+        " WHERE state <> 'unavailable' GROUP BY 1"
+    )
+    found = Counter({row["pair"]: row["n"] for row in rows})
+    asked = ((t, f"{t.subject['campaign']} {t.subject['influencer']}") for t in history.of("join"))
+    return list(_once("join", asked, found))
+
+
+async def moves(databases: Databases, history: History) -> list[Broken]:
+    rows = await databases["influencer"].fetch("SELECT id, state FROM participation")
+    state = {str(row["id"]): row["state"] for row in rows}
+    wanted = {"accept": {"joined", "withdrawn"}, "withdraw": {"withdrawn"}}
+    return [
+        Broken("lost", kind, told.subject["participation"])
+        for kind, states in wanted.items()
+        for told in history.of(kind, "acknowledged")
+        if state.get(told.subject["participation"]) not in states
+    ]
+
+
+async def clicks(databases: Databases, history: History) -> list[Broken]:
+    """Every click that got its redirect is kept and counted, once."""
+    told = [t.answer["click"] for t in history.of("click", "acknowledged") if "click" in t.answer]
+    findings = await lost(databases["tracking"], [UUID(each) for each in told])
+    return [Broken("lost", "click", f"{each.subject}: {each.detail}") for each in findings]
+
+
+async def orders(databases: Databases, history: History) -> list[Broken]:
+    """One conversion an order, worth its lines less the refunds that were told."""
+    rows = await databases["tracking"].fetch(
+        "SELECT campaign_id || ' ' || order_id AS name, count(*) AS n, min("
+        " (SELECT coalesce(sum((line->>'refunded')::bigint), 0) FROM jsonb_array_elements(lines) AS line)"
+        ") AS refunded FROM conversion WHERE version > 0 GROUP BY 1"
+    )
+    found = Counter({row["name"]: row["n"] for row in rows})
+    refunded = {row["name"]: row["refunded"] for row in rows}
+    asked: dict[str, Told] = {}
+    for told in history.of("order"):
+        name = f"{told.subject['campaign']} {told.subject['order']}"
+        # Sent twice on purpose: one acknowledgement of either is one conversion.
+        if name not in asked or told.outcome == "acknowledged":
+            asked[name] = told
+    broken = list(_once("order", ((told, name) for name, told in asked.items()), found))
+    for told in history.of("refund"):
+        name = f"{told.subject['campaign']} {told.subject['order']}"
+        amount = int(Decimal(told.subject["amount"]) * MICROS)
+        if name not in found:
+            continue
+        if told.outcome == "acknowledged" and refunded[name] < amount:
+            broken.append(Broken("lost", "refund", name))
+        if refunded[name] > amount:
+            broken.append(Broken("doubled", "refund", name))
+    return broken
+
+
+async def judgements(databases: Databases, history: History) -> list[Broken]:
+    """An approved post keeps what was counted when it was approved, unless it was made ineffective later."""
+    rows = await databases["tracking"].fetch(
+        "SELECT id, status, counted_views, counted_likes, counted_comments FROM post"
+    )
+    posts = {str(row["id"]): row for row in rows}
+    judged: dict[str, list[Told]] = defaultdict(list)
+    for told in history.told:
+        if told.kind in ("post_approve", "post_ineffective", "post_effective") and told.outcome != "refused":
+            judged[told.subject["post"]].append(told)
+    broken = []
+    for name, all_told in judged.items():
+        # What several asked for at once has no order that a client could know.
+        if {told.kind for told in all_told} != {"post_approve"}:
+            continue
+        acknowledged = [told for told in all_told if told.outcome == "acknowledged"]
+        row = posts.get(name)
+        if acknowledged and (row is None or row["status"] != "approved"):
+            broken.append(Broken("lost", "post_approve", name))
+        broken += [
+            Broken("undone", "counted metrics", name)
+            for told in acknowledged
+            if row and any(
+                told.answer["counted"][metric] != row[f"counted_{metric}"]
+                for metric in ("views", "likes", "comments")
+            )
+        ]  # fmt: skip
+    return broken
+
+
+async def payments(databases: Databases, history: History) -> list[Broken]:
+    rows = await databases["billing"].fetch("SELECT id, status FROM payment")
+    status = {str(row["id"]): row["status"] for row in rows}
+    doubled = await databases["billing"].fetch(
+        "SELECT influencer_id, currency, run FROM payment GROUP BY 1, 2, 3 HAVING count(*) > 1"
+    )
+    return [
+        Broken("lost", "payment_paid", told.subject["payment"])
+        for told in history.of("payment_paid", "acknowledged")
+        if status.get(told.subject["payment"]) != "paid"
+    ] + [Broken("doubled", "payment", str(row["influencer_id"])) for row in doubled]
+
+
+CHECKS: Sequence[Check] = (drafts, approvals, budgets, joins, moves, clicks, orders, judgements, payments)
+
+
+async def _counted(database: asyncpg.Connection, query: str) -> Counter[str]:
+    return Counter({row[0]: row[1] for row in await database.fetch(query)})
+
+
+def _once(kind: str, asked: Iterable[tuple[Told, str]], found: Counter[str]) -> Iterable[Broken]:
+    """Each name that was asked for is there at most once, and for certain when it was acknowledged."""
+    for told, name in asked:
+        if told.outcome == "acknowledged" and not found[name]:
+            yield Broken("lost", kind, name)
+        if found[name] > 1:
+            yield Broken("doubled", kind, name)

@@ -1,0 +1,131 @@
+"""What can happen to a log: records come again, or make no sense; a topic is lost, cut off or restored."""
+
+import asyncio
+import random
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+from uuid import UUID
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from souk.contracts.topic import PARTITIONS, Topic
+from souk.local import provision
+from souk.local.stack import Stack
+
+_PATIENCE = 20.0
+_MOST = 50_000
+
+
+def _settings(stack: Stack) -> dict[str, Any]:
+    return {**stack.kafka.settings("admin"), "log_level": 2}
+
+
+def read(stack: Stack, topic: str) -> Iterator[Any]:
+    """Every record (at most 50,000) from the first to what is the last now."""
+    consumer = Consumer({**_settings(stack), "group.id": "souk-faults", "enable.auto.commit": False})
+    try:
+        left = {}
+        for partition in range(PARTITIONS):
+            low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), _PATIENCE)
+            if low < high:
+                left[partition] = high
+        consumer.assign([TopicPartition(topic, each, OFFSET_BEGINNING) for each in left])
+        deadline, seen = time.monotonic() + _PATIENCE, 0
+        while left and seen < _MOST:
+            for record in consumer.consume(500, 0.2):
+                if record.error():
+                    continue
+                seen += 1
+                yield record
+                if record.offset() + 1 >= left.get(record.partition(), 0):
+                    left.pop(record.partition(), None)
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{topic} could not be read within {_PATIENCE:.0f} s")
+    finally:
+        consumer.close()
+
+
+def _send(stack: Stack, records: Sequence[tuple[str, int, bytes | None, bytes | None, Any]]) -> list[int]:
+    """records: topic, partition, key, value and headers of each. Their offsets, in the order of their
+    acknowledgement. Raises when one didn't go."""
+    producer = Producer({**_settings(stack), "enable.idempotence": True, "delivery.timeout.ms": 15_000})
+    offsets: list[int] = []
+
+    def told(error: Any, record: Any) -> None:
+        if error is not None:
+            raise KafkaException(error)
+        offsets.append(record.offset())
+
+    for topic, partition, key, value, headers in records:
+        producer.produce(
+            topic, value=value, key=key, partition=partition, headers=headers or [], on_delivery=told
+        )
+    if producer.flush(_PATIENCE):
+        raise TimeoutError("Kafka did not take the records in time")
+    return offsets
+
+
+def _newest(stack: Stack, topic: str) -> dict[bytes, Any]:
+    return {record.key(): record for record in read(stack, topic)}
+
+
+async def resend(stack: Stack, chance: random.Random, topic: str) -> None:
+    """Up to 50 keys' newest records come a second time, in any order."""
+
+    def again() -> None:
+        newest = _newest(stack, topic)
+        chosen = chance.sample(sorted(newest), min(len(newest), 50))
+        _send(
+            stack,
+            [(topic, newest[k].partition(), k, newest[k].value(), newest[k].headers()) for k in chosen],
+        )
+
+    await asyncio.to_thread(again)
+
+
+async def send_malformed(stack: Stack, chance: random.Random, topic: str) -> set[str]:
+    """One record that is no state of the topic; its key, and where it lies as the checker says it."""
+    value = chance.choice((b"not json", b"{}", b'{"id": 7}', b"\xff\xfe", None))
+    key = str(UUID(int=chance.getrandbits(128)))
+    headers = [("ce_type", None), ("x", b"\xff")]
+    partition = chance.randrange(PARTITIONS)
+    [offset] = await asyncio.to_thread(_send, stack, [(topic, partition, key.encode(), value, headers)])
+    return {key, f"{topic} {partition}/{offset}"}
+
+
+async def recreate(stack: Stack, topic: Topic[Any], keep: float) -> None:
+    """Delete the topic and make it anew with the first `keep` (0 to 1) of each partition's records."""
+
+    def anew() -> None:
+        old = [(topic.name, r.partition(), r.key(), r.value(), r.headers()) for r in read(stack, topic.name)]
+        settings = _settings(stack)
+        provision.drop(settings, [topic.name])
+        deadline = time.monotonic() + _PATIENCE
+        while topic.name in AdminClient(settings).list_topics(timeout=_PATIENCE).topics:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{topic.name} was not deleted in time")
+            time.sleep(0.1)
+        provision.provision(settings, [provision.plan(topic)])
+        _send(stack, old[: int(len(old) * keep)])
+
+    await asyncio.to_thread(anew)
+
+
+async def truncate(stack: Stack, topic: str, part: float) -> None:
+    """Remove the first `part` (0 to 1) of each partition."""
+
+    def cut_off() -> None:
+        consumer = Consumer({**_settings(stack), "group.id": "souk-faults"})
+        try:
+            cuts = []
+            for partition in range(PARTITIONS):
+                low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), _PATIENCE)
+                cuts.append(TopicPartition(topic, partition, low + int((high - low) * part)))
+        finally:
+            consumer.close()
+        for future in AdminClient(_settings(stack)).delete_records(cuts).values():
+            future.result(_PATIENCE)
+
+    await asyncio.to_thread(cut_off)

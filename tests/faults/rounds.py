@@ -1,0 +1,209 @@
+"""Rounds: load beside faults, all faults over, quiet, check; the load itself never waits for quiet."""
+
+import asyncio
+import json
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import effects
+import videos
+from cluster import Cluster, cluster
+from disturbances import Scene, disturb, planned
+from history import History
+from market import Market
+
+from souk.chassis.clock import ManualClock
+from souk.checker.check import check
+from souk.contracts.topic import SERVICES
+from souk.local import clock
+from souk.local.errors import StackError
+
+OPENING = datetime(2017, 1, 2, 6, tzinfo=UTC)
+MAKERS, PEOPLE = 24, 8
+_TICK_SECONDS, _TICK = 0.25, timedelta(minutes=45)
+_REST_SECONDS = 150.0
+
+
+@dataclass(slots=True)
+class Report:
+    """What came of it. broken: what was found, in words; failed: faults that could not be carried out."""
+
+    seed: int
+    mutant: str | None = None
+    rounds: int = 0
+    faults: Counter[str] = field(default_factory=Counter)
+    failed: list[str] = field(default_factory=list)
+    acknowledged: int = 0
+    refused: int = 0
+    unknown: int = 0
+    lost: int = 0
+    duplicated: int = 0
+    overspent: int = 0
+    drift: int = 0
+    diverged: int = 0
+    broken: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def sound(self) -> bool:
+        return not self.broken
+
+    def line(self) -> str:
+        kinds = ",".join(f"{name}:{number}" for name, number in sorted(self.faults.items()))
+        return (
+            f"rounds={self.rounds} faults={self.faults.total()} by-kind={kinds or '-'} "
+            f"acknowledged={self.acknowledged} unknown={self.unknown} lost={self.lost} "
+            f"duplicated={self.duplicated} overspent={self.overspent} drift={self.drift} "
+            f"diverged={self.diverged}"
+        )
+
+    def write(self, path: Path) -> None:
+        path.write_text(json.dumps({**asdict(self), "faults": dict(self.faults)}, indent=1) + "\n")
+
+
+_COUNTED = {
+    "lost": "lost",
+    "undone": "lost",
+    "doubled": "duplicated",
+    "told_twice": "duplicated",
+    "overspent": "overspent",
+    "over_cap": "overspent",
+    "unbalanced": "drift",
+    "balance_differs": "drift",
+    "cost_differs": "drift",
+    "split_differs": "drift",
+}
+"""Everything else that the checker finds is `diverged`."""
+
+
+async def play(
+    root: Path,
+    seed: int,
+    rounds: int,
+    seconds: float,
+    *,
+    until: float = float("inf"),
+    start: Sequence[str] = (),
+    mutant: str | None = None,
+    said: Callable[[str], None] = print,
+) -> Report:
+    """Up to `rounds` rounds of `seconds` of load each on a fresh suite in `root`, ended early by what is
+    found, or when `until` (monotonic) has come. start: what to put before a service's command."""
+    report, history, began = Report(seed, mutant), History(), time.monotonic()
+    malformed: set[str] = set()
+    data = videos.write(root / "videos.csv", MAKERS, random.Random(seed))
+    async with cluster(root / "data", opening=OPENING, data=data, start=start) as suite:
+        market = Market(suite.gateway, suite.folder, videos.channels(MAKERS), seed, history)
+        try:
+            await market.open(lambda: _rest(suite))
+            while report.rounds < rounds and report.sound and time.monotonic() < until:
+                await _round(suite, market, report, malformed, seconds, said)
+        finally:
+            await market.close()
+            report.seconds = round(time.monotonic() - began, 1)
+            history.write(root / "history.jsonl")
+            report.write(root / "report.json")
+    return report
+
+
+async def _round(
+    suite: Cluster,
+    market: Market,
+    report: Report,
+    malformed: set[str],
+    seconds: float,
+    said: Callable[[str], None],
+) -> None:
+    """malformed: keys and places of records that nobody can read, of all rounds."""
+    chance = random.Random(f"{report.seed}:{report.rounds}")
+
+    def note(name: str) -> None:
+        report.faults[name] += 1
+        said(f"round {report.rounds + 1}: {name}")
+
+    scene = Scene(suite, market, chance, min(seconds / 2, 30.0), note, malformed)
+    light, heavy = planned(chance, report.rounds)
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(market.trade(PEOPLE, stop))
+        group.create_task(_tick(market, stop))
+        began = time.monotonic()
+        report.failed += await disturb(scene, light)
+        await asyncio.sleep(max(0.0, seconds - (time.monotonic() - began)))
+        if heavy:
+            await suite.ready()
+            report.failed += await disturb(scene, [heavy])
+        stop.set()
+    await suite.heal()
+    report.rounds += 1
+    try:
+        said(f"round {report.rounds}: at rest after {await _timed(_rest(suite)):.1f} s")
+    except StackError as error:
+        _count(report, "restless", str(error))
+        return
+    await _judge(suite, market.history, scene, report)
+
+
+async def _tick(market: Market, stop: asyncio.Event) -> None:
+    """The suite's clock goes on while the load does: 3 hours a second."""
+    while not stop.is_set():
+        market.move(_TICK)
+        await asyncio.sleep(_TICK_SECONDS)
+
+
+async def _rest(suite: Cluster) -> None:
+    await clock.settle(suite.pulses, patience=_REST_SECONDS)
+
+
+async def _timed(waiting: Any) -> float:
+    began = time.monotonic()
+    await waiting
+    return time.monotonic() - began
+
+
+async def _judge(suite: Cluster, history: History, scene: Scene, report: Report) -> None:
+    async with AsyncExitStack() as opened:
+        databases = {}
+        for service in SERVICES:
+            connection = await asyncpg.connect(suite.stack.postgres.url(service), timeout=10)
+            opened.push_async_callback(connection.close)
+            databases[service] = connection
+        broken = await effects.check(databases, history)
+    login = suite.stack.kafka.logins["admin"]
+    seen = await check(
+        {service: suite.stack.postgres.url(service) for service in SERVICES},
+        {
+            "bootstrap_servers": suite.stack.kafka.bootstrap.split(","),
+            "security_protocol": suite.stack.kafka.protocol,
+            "sasl_mechanism": suite.stack.kafka.mechanism,
+            "sasl_plain_username": login.user,
+            "sasl_plain_password": login.password,
+        },
+        now=ManualClock(suite.clock).now(),
+    )
+    told = history.counts()
+    report.acknowledged, report.refused, report.unknown = (
+        told[outcome] for outcome in ("acknowledged", "refused", "unknown")
+    )
+    for one in broken:
+        _count(report, one.fault, f"{one.fault} {one.kind}: {one.subject}")
+    for each in seen.findings:
+        if each.check in ("parked", "unreadable") and any(
+            each.subject.endswith(one) for one in scene.malformed
+        ):
+            continue
+        _count(report, each.check, f"{each.check} {each.subject}: {each.detail}")
+
+
+def _count(report: Report, what: str, words: str) -> None:
+    kind = _COUNTED.get(what, "diverged")
+    setattr(report, kind, getattr(report, kind) + 1)
+    report.broken.append(words)
