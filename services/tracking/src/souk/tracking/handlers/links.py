@@ -4,14 +4,14 @@ from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row
 
 from souk.chassis.work import Work
 from souk.contracts.ids import LinkId, ParticipationId, link_id
 from souk.tracking.domain.links import can_lead_to, slug_of
 from souk.tracking.store import links as store
 from souk.tracking.store.sets import among
-from souk.tracking.store.tables import campaign, link, participation
+from souk.tracking.store.tables import link
 
 _FOLLOWED_AT_ONCE = 1000
 
@@ -30,29 +30,8 @@ async def follow(
     A link whose campaign has no URL that can be led to waits for one. After a withdrawal it leads on, but
     is not active any more.
     """
-    query = (
-        select(
-            participation.c.id,
-            participation.c.influencer_id,
-            participation.c.campaign_id,
-            participation.c.state,
-            campaign.c.landing_url,
-        )
-        .join_from(participation, campaign, campaign.c.id == participation.c.campaign_id)
-        .where(
-            among(campaign.c.id, campaigns),
-            campaign.c.type == "url",
-            participation.c.state.in_(("joined", "withdrawn")),
-        )
-        .order_by(participation.c.id)
-    )
-    if participations is None:
-        query = query.limit(_FOLLOWED_AT_ONCE)
-    else:
-        query = query.where(among(participation.c.id, participations))
-    if after is not None:
-        query = query.where(participation.c.id > after)
-    rows = await work.fetch_all(query)
+    at_once = _FOLLOWED_AT_ONCE if participations is None else None
+    rows = await store.taking_part(work, campaigns, participations, after, at_once)
     wanted = {link_id(ParticipationId(row.id)): row for row in rows if can_lead_to(row.landing_url)}
     await store.expect(
         work,
@@ -80,8 +59,7 @@ async def follow(
         await store.save(work, several)
         for row in await store.read(work, {values["id"] for values in several}):
             work.publish(event, store.link_state(row))
-    is_last = participations is not None or len(rows) < _FOLLOWED_AT_ONCE
-    return None if is_last else rows[-1].id
+    return rows[-1].id if len(rows) == at_once else None
 
 
 def _values(row: Row[Any], takes_part: Row[Any], slug: str | None, public_url: str) -> dict[str, Any] | None:

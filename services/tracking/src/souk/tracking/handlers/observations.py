@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row
 
 from souk.chassis.work import Work
 from souk.contracts.ids import CampaignId, post_id
@@ -18,7 +18,6 @@ from souk.tracking.domain.metrics import Observation, is_ad_fraud, merge
 from souk.tracking.handlers.counting import publish, recount
 from souk.tracking.store import contents, copies
 from souk.tracking.store import posts as store
-from souk.tracking.store.tables import participation
 
 _NOTHING = Observation()
 
@@ -103,10 +102,7 @@ async def _takers(work: Work, accounts: set[UUID]) -> dict[UUID, list[_Taker]]:
 
     Between campaigns the order decides nothing: each has its own budget.
     """
-    query = select(participation.c.id, participation.c.campaign_id).where(
-        participation.c.account_id.in_(accounts), participation.c.state == "joined"
-    )
-    rows = await work.fetch_all(query)
+    rows = await copies.joined_with(work, accounts)
     campaigns = await copies.share_campaigns(work, {row.campaign_id for row in rows})
     locked = await copies.lock_participations(work, {row.id for row in rows})
     takers: dict[UUID, list[_Taker]] = defaultdict(list)

@@ -138,6 +138,15 @@ async def participations(work: Work, ids: Collection[UUID]) -> Sequence[Row[Any]
     return await work.fetch_all(select(participation).where(among(participation.c.id, ids)))
 
 
+async def joined_with(work: Work, accounts: Collection[UUID]) -> Sequence[Row[Any]]:
+    """Id and campaign of the joined participations of these accounts, without a lock."""
+    return await work.fetch_all(
+        select(participation.c.id, participation.c.campaign_id).where(
+            among(participation.c.account_id, accounts), participation.c.state == "joined"
+        )
+    )
+
+
 async def share_campaigns(work: Work, ids: Collection[UUID]) -> dict[UUID, Row[Any]]:
     """Keep these campaigns as they are until the unit ends."""
     rows = await work.fetch_all(

@@ -47,6 +47,41 @@ async def lock(work: Work, *conditions: Any) -> list[Row[Any]]:
     return list(await work.fetch_all(select(link).where(*conditions).order_by(link.c.id).with_for_update()))
 
 
+async def taking_part(
+    work: Work,
+    campaigns: Collection[UUID],
+    participations: Collection[UUID] | None,
+    after: UUID | None,
+    limit: int | None,
+) -> Sequence[Row[Any]]:
+    """Who has or had joined these campaigns of type `url`, by id and after the given one.
+
+    participations: only these; None for all of them.
+    """
+    query = (
+        select(
+            participation.c.id,
+            participation.c.influencer_id,
+            participation.c.campaign_id,
+            participation.c.state,
+            campaign.c.landing_url,
+        )
+        .join_from(participation, campaign, campaign.c.id == participation.c.campaign_id)
+        .where(
+            among(campaign.c.id, campaigns),
+            campaign.c.type == "url",
+            participation.c.state.in_(("joined", "withdrawn")),
+        )
+        .order_by(participation.c.id)
+        .limit(limit)
+    )
+    if participations is not None:
+        query = query.where(among(participation.c.id, participations))
+    if after is not None:
+        query = query.where(participation.c.id > after)
+    return await work.fetch_all(query)
+
+
 async def periods(work: Work, ids: Collection[UUID]) -> Sequence[Row[Any]]:
     """Start and end of the campaign, and withdrawal, of those links whose parts are all there."""
     return await work.fetch_all(
