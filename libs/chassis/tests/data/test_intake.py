@@ -167,6 +167,16 @@ async def test_positions_set_back_under_a_worker_are_taken_up_anew(house: House)
     assert (await house.applied())[5:] == ["3", "4", "5"]
 
 
+async def test_positions_set_back_are_seen_without_a_new_record(house: House) -> None:
+    intake = house.intake()
+    await house.publish(*(thing(name=str(n)) for n in range(3)))
+    async with running(house.relay().run(), house.runner(intake).run()):
+        await eventually(_has(house, 3))
+        async with house.billing.begin() as work:
+            await work.execute(text("UPDATE consumer_offset SET next_offset = 0"))
+        await eventually(_has(house, 6))
+
+
 async def test_offsets_moved_by_hand_in_kafka_mean_nothing(house: House) -> None:
     intake = house.intake()
     await house.publish(*(thing(name=str(n)) for n in range(6)))

@@ -341,23 +341,26 @@ class _Reading(ConsumerRebalanceListener):  # type: ignore[misc]
                     self._hinted |= hint
 
     async def _check_topics(self) -> None:
-        """Take up anew what was recreated or truncated while we were reading it; measure the lag."""
+        """Take up anew what was recreated, truncated or set back under us; measure the lag."""
         positions = dict(self._positions)
         if not positions and self._assignment():
             return
         ids = await self._ids.of({each.topic for each in positions})
         async with asyncio.timeout(_KAFKA_SECONDS):
             log_ends = await self._consumer.end_offsets(list(positions))
+        async with self._units.begin(read_only=True) as work:
+            stored = await fence.positions(work, self._intake.group)
         astray = {
             each
             for each, position in positions.items()
             if ids.get(each.topic, position.topic_id) != position.topic_id
             or position.next_offset > log_ends[each]
+            or stored.get(each, position).next_offset < position.next_offset
         }
         # A position may have moved since the ends were asked for; those that did are fine.
         astray = {each for each in astray if self._positions.get(each) == positions[each]}
         if astray:
-            log.warning("made anew or cut off, so read again: %s", sorted(astray))
+            log.warning("made anew, cut off or set back, so read again: %s", sorted(astray))
             self._take_up(astray)
         behind = ends.lag(log_ends, positions)
         oldest = await self._oldest(
