@@ -355,7 +355,7 @@ class _Reading(ConsumerRebalanceListener):  # type: ignore[misc]
             for each, position in positions.items()
             if ids.get(each.topic, position.topic_id) != position.topic_id
             or position.next_offset > log_ends[each]
-            or stored.get(each, position).next_offset < position.next_offset
+            or (each in stored and stored[each].next_offset < position.next_offset)
         }
         # A position may have moved since the ends were asked for; those that did are fine.
         astray = {each for each in astray if self._positions.get(each) == positions[each]}
