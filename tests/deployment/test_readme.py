@@ -10,7 +10,9 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
+import asyncpg
 import httpx
 import pytest
 from months import README_MONTH, outside_make
@@ -149,6 +151,24 @@ def place(stack: Stack, topics: object, database: MakeDatabase, tmp_path: Path) 
     assert {name for name, _, _ in exported} == filled.keys()
     assert {name: value for name, _, value in exported}["SOUK_KAFKA_PROTOCOL"] == stack.kafka.protocol
     return Place(listen, {"PATH": f"{BIN}:{os.environ['PATH']}", "HOME": str(tmp_path), **filled})
+
+
+async def test_the_role_of_the_readme_owns_its_database(stack: Stack) -> None:
+    (block,) = re.findall(r"^```sql\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    role = f"readme_{uuid4().hex[:8]}"
+    admin = await asyncpg.connect(stack.postgres.url("admin"))
+
+    try:
+        for statement in block.replace("billing", role).replace("…", role).splitlines():
+            await admin.execute(statement)
+        host, port = stack.postgres.host, stack.postgres.port
+        owner = await asyncpg.connect(f"postgresql://{role}:{role}@{host}:{port}/{role}")
+        await owner.execute("CREATE TABLE made (id int)")
+        await owner.close()
+    finally:
+        await admin.execute(f"DROP DATABASE IF EXISTS {role}")
+        await admin.execute(f"DROP ROLE IF EXISTS {role}")
+        await admin.close()
 
 
 def test_one_service_runs_alone(place: Place, stack: Stack) -> None:

@@ -10,8 +10,6 @@ from running import Suite, running
 
 from souk.local.folder import Folder
 
-SEED = "7"
-
 
 @pytest.fixture(scope="session")
 def month(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from souk.local.folder import Folder, free_port
 ROOT = Path(__file__).parents[2]
 SOUK = Path(sys.executable).parent / "souk"
 LIMIT_SECONDS = 280.0
+SEED = "7"
 README_MONTH = 'make demo ARGS="--seed 7 --hashtags comedy,funny,humor --json"'
 
 

@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 import trending
-from conftest import SEED
-from months import kill_at, play
+from months import SEED, kill_at, play
 from oracle import Expected, expected
 from rich.console import Console
 
