@@ -18,6 +18,7 @@ def blocks(language: str) -> str:
     return "".join(re.findall(rf"^```{language}\n(.*?)^```", DOCUMENT, re.MULTILINE | re.DOTALL))
 
 
+@pytest.mark.long
 @pytest.mark.timeout(PATIENCE + 60)
 def test_its_commands_lead_from_nothing_to_the_payment_that_it_shows(tmp_path: Path) -> None:
     port = free_port(set())
