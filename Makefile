@@ -41,7 +41,9 @@ up: install ## start the suite and leave it running
 down: install ## stop it
 	@$(RUN) souk down
 
-test: install lint types imports tests ## lint, types, import rules and every test but the long ones
+# Beside each other: the tests wait for servers, and the checks use what they leave of the processor.
+test: install ## lint, types, import rules and every test but the long ones
+	@$(MAKE) --no-print-directory -j2 lint types imports tests
 
 lint:
 	@$(RUN) ruff format --check .
