@@ -80,6 +80,7 @@ def back(folder: Folder, name: str, before: int | None) -> Callable[[], bool]:
     return lambda: pid_of(folder, name) not in {None, before}
 
 
+@pytest.mark.long
 def test_kafka_killed_comes_back_with_its_records(
     stack: Stack, stack_folder: Folder | None, topic_copies: MakeTopics
 ) -> None:
@@ -106,6 +107,7 @@ def test_kafka_killed_comes_back_with_its_records(
     assert record.value() == b"kept"
 
 
+@pytest.mark.long
 async def test_postgres_killed_comes_back_with_its_rows(
     stack_folder: Folder | None, database: MakeDatabase
 ) -> None:
@@ -126,6 +128,7 @@ async def test_postgres_killed_comes_back_with_its_rows(
     await again.close()
 
 
+@pytest.mark.long
 def test_valkey_killed_comes_back_with_its_password(stack: Stack, stack_folder: Folder | None) -> None:
     if stack_folder is None:
         pytest.skip("the servers are not ours to kill")
@@ -249,6 +252,7 @@ def test_ctrl_c_while_starting_leaves_no_process(empty_folder: Folder) -> None:
     assert processes_of(empty_folder) == []
 
 
+@pytest.mark.long
 def test_a_killed_supervisor_takes_everything_with_it_and_the_next_start_works(empty_folder: Folder) -> None:
     first = control.launch(empty_folder, servers_only=True, lifeline=True)
     control.wait_ready(empty_folder)
