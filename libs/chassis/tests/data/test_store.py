@@ -86,6 +86,16 @@ async def test_a_read_only_unit_writes_nothing(desk: House) -> None:
         await store.copy_rows(work, copy, [_row(1, "a")])
 
 
+async def test_a_read_only_unit_sees_one_snapshot(desk: House) -> None:
+    async with desk.billing.begin(read_only=True) as work:
+        before = await work.fetch_all(select(copy.c.id))
+        async with desk.billing.begin() as other:
+            await store.copy_rows(other, copy, [_row(1, "a")])
+        after = await work.fetch_all(select(copy.c.id))
+
+    assert before == after
+
+
 async def test_new_ids_sort_by_the_suites_clock(desk: House) -> None:
     async with desk.campaign.begin() as work:
         made = work.new_id()

@@ -82,7 +82,7 @@ def shard_of(partition: int) -> int:
 class Work:
     """One unit of work.
 
-    connection: SQLAlchemy Core on asyncpg, inside the unit's transaction (read committed).
+    connection: SQLAlchemy Core on asyncpg, inside the unit's transaction (see `Units.begin`).
     now: the suite's clock when the unit began; it doesn't move while the unit lasts.
     """
 
@@ -280,11 +280,14 @@ class Units:
     async def begin(self, *, read_only: bool = False) -> AsyncIterator[Work]:
         """A unit of work: commits at the end of the block, rolls back when it raises.
 
-        read_only: PostgreSQL refuses every write, and publishing raises RuntimeError.
+        read_only: PostgreSQL refuses every write, and publishing raises RuntimeError. All that it reads is
+        of one snapshot, taken by its first statement; others read what was committed before each statement.
         """
         async with self.engine.connect() as connection:
             if read_only:
-                await connection.execution_options(postgresql_readonly=True)
+                await connection.execution_options(
+                    postgresql_readonly=True, isolation_level="REPEATABLE READ"
+                )
             async with connection.begin():
                 work = Work(
                     connection,
