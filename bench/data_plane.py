@@ -19,7 +19,6 @@ from uuid import UUID, uuid4
 
 import asyncpg
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from pydantic import SecretStr
 from sqlalchemy import Column, Integer, MetaData, Table, Text, Uuid
 
 from souk.chassis.clock import SystemClock
@@ -114,14 +113,7 @@ async def opened(stack: Any, folder: Path) -> AsyncIterator[Bench]:
         await migrate(url, folder / "migrations")
         units[service] = Units(open_engine(url, "bench"), SystemClock(), service, [THINGS])
         connections.append(await asyncpg.connect(url))
-        login = stack.kafka.logins[service]
-        kafka[service] = KafkaAccess(
-            servers=tuple(stack.kafka.bootstrap.split(",")),
-            protocol=stack.kafka.protocol,
-            mechanism=stack.kafka.mechanism,
-            user=login.user,
-            password=SecretStr(login.password),
-        )
+        kafka[service] = stack.kafka.access(service)
     plans = [provision.plan(THINGS), *provision.dead_letter_plans()]
     provision.provision(stack.kafka.settings("admin"), plans)
     intake = Intake("billing")

@@ -46,19 +46,8 @@ def campaign(campaign_id: UUID, version: int, title: str) -> Campaign:
     )
 
 
-def settings(stack, principal: str) -> dict:
-    login = stack.kafka.logins[principal]
-    return {
-        "bootstrap_servers": stack.kafka.bootstrap.split(","),
-        "security_protocol": stack.kafka.protocol,
-        "sasl_mechanism": stack.kafka.mechanism,
-        "sasl_plain_username": login.user,
-        "sasl_plain_password": login.password,
-    }
-
-
 async def publish(stack, topic: str, *states: Campaign | bytes) -> None:
-    async with AIOKafkaProducer(**settings(stack, "campaign")) as producer:
+    async with AIOKafkaProducer(**stack.kafka.access("campaign").client()) as producer:
         for state in states:
             if isinstance(state, bytes):
                 await producer.send_and_wait(topic, state, key=b"broken", partition=0)

@@ -177,16 +177,9 @@ async def _judge(suite: Cluster, history: History, scene: Scene, report: Report)
             opened.push_async_callback(connection.close)
             databases[service] = connection
         broken = await effects.check(databases, history)
-    login = suite.stack.kafka.logins["admin"]
     seen = await check(
         {service: suite.stack.postgres.url(service) for service in SERVICES},
-        {
-            "bootstrap_servers": suite.stack.kafka.bootstrap.split(","),
-            "security_protocol": suite.stack.kafka.protocol,
-            "sasl_mechanism": suite.stack.kafka.mechanism,
-            "sasl_plain_username": login.user,
-            "sasl_plain_password": login.password,
-        },
+        suite.stack.kafka.access("admin").client(),
         now=ManualClock(suite.clock).now(),
     )
     told = history.counts()

@@ -18,17 +18,6 @@ READERS = (*SERVICES, "subscriber")
 TOO_LARGE = bytes(1_200_000)
 
 
-def client_settings(stack: Stack, principal: str) -> dict[str, Any]:
-    login = stack.kafka.logins[principal]
-    return {
-        "bootstrap_servers": stack.kafka.bootstrap,
-        "security_protocol": stack.kafka.protocol,
-        "sasl_mechanism": stack.kafka.mechanism,
-        "sasl_plain_username": login.user,
-        "sasl_plain_password": login.password,
-    }
-
-
 async def may_write(producer: AIOKafkaProducer, topic: str) -> bool:
     """Asked with a record that is too large for Kafka, which looks at rights first: nothing is written."""
     try:
@@ -47,7 +36,7 @@ async def test_only_the_owner_writes_a_topic(
     expected = {topic.name for topic in topics if topic.owner == principal}
 
     async with AIOKafkaProducer(
-        **client_settings(stack, principal), max_request_size=2 * len(TOO_LARGE)
+        **stack.kafka.access(principal).client(), max_request_size=2 * len(TOO_LARGE)
     ) as producer:
         written = {topic.name for topic in topics if await may_write(producer, topic.name)}
 

@@ -35,25 +35,10 @@ def user(of: UUID = BIRD, version: int = 1, **fields: Any) -> User:
 
 
 @pytest.fixture(scope="session")
-def access(stack: Any) -> Callable[[str], dict[str, Any]]:
-    """Keyword arguments of an aiokafka client of a principal."""
-
-    def of(principal: str) -> dict[str, Any]:
-        login = stack.kafka.logins[principal]
-        return {
-            "bootstrap_servers": stack.kafka.bootstrap,
-            "security_protocol": stack.kafka.protocol,
-            "sasl_mechanism": stack.kafka.mechanism,
-            "sasl_plain_username": login.user,
-            "sasl_plain_password": login.password,
-        }
-
-    return of
-
-
-@pytest.fixture(scope="session")
-def kafka(access: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
-    return access("admin")
+def kafka(stack: Any) -> dict[str, Any]:
+    """Arguments of an aiokafka client that may do everything."""
+    found: dict[str, Any] = stack.kafka.access("admin").client()
+    return found
 
 
 Produce = Callable[..., Awaitable[None]]

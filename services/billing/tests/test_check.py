@@ -90,14 +90,7 @@ async def test_nothing_is_found_on_books_that_the_service_made(billing, told, ur
 
 @pytest.fixture
 def kafka(stack):
-    login = stack.kafka.logins["admin"]
-    return {
-        "bootstrap_servers": stack.kafka.bootstrap,
-        "security_protocol": stack.kafka.protocol,
-        "sasl_mechanism": stack.kafka.mechanism,
-        "sasl_plain_username": login.user,
-        "sasl_plain_password": login.password,
-    }
+    return stack.kafka.access("admin").client()
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from pydantic import SecretStr
 
 from souk.chassis.clock import set_manual
 from souk.chassis.settings import KafkaAccess
@@ -24,21 +23,6 @@ from souk.contracts.topics.terms import TERMS
 from souk.local.tokens import token
 
 SECONDS = 20
-
-
-@pytest.fixture
-def access(stack):
-    def of(principal: str) -> KafkaAccess:
-        login = stack.kafka.logins[principal]
-        return KafkaAccess(
-            servers=tuple(stack.kafka.bootstrap.split(",")),
-            protocol=stack.kafka.protocol,
-            mechanism=stack.kafka.mechanism,
-            user=login.user,
-            password=SecretStr(login.password),
-        )
-
-    return of
 
 
 @pytest.fixture
@@ -130,9 +114,7 @@ async def judge(access: KafkaAccess, campaign_id: UUID, *judgements: tuple[int, 
             )
 
 
-async def test_an_approved_campaign_reaches_kafka_and_billings_judgement_its_status(
-    service, access, complete
-):
+async def test_an_approved_campaign_reaches_kafka_and_billings_judgement_its_status(service, stack, complete):
     advertiser = await post(
         service, "/v1/organisations", {"kind": "advertiser", "name": "A", "country": "US"}
     )
@@ -141,8 +123,8 @@ async def test_an_approved_campaign_reaches_kafka_and_billings_judgement_its_sta
     path = f"/v1/campaigns/{campaign_id}"
     await post(service, f"{path}/approve")
 
-    read, state = await newest(access("tracking"), CAMPAIGNS, campaign_id, 2)
-    _, terms = await newest(access("billing"), TERMS, campaign_id, 1)
+    read, state = await newest(stack.kafka.access("tracking"), CAMPAIGNS, campaign_id, 2)
+    _, terms = await newest(stack.kafka.access("billing"), TERMS, campaign_id, 1)
     assert (read.type, state.lifecycle, state.budget_version) == ("campaign.approved", "approved", 1)
     assert terms.margin == 3_300
 
@@ -153,8 +135,10 @@ async def test_an_approved_campaign_reaches_kafka_and_billings_judgement_its_sta
         return await status() == "over_budget"
 
     # A judgement of a campaign that isn't known here stops nothing; in whatever order, the newest counts.
-    await judge(access("billing"), uuid4(), (1, 1, "exhausted"))
-    await judge(access("billing"), campaign_id, (2, 1, "open"), (3, 1, "exhausted"), (1, 1, "open"))
+    await judge(stack.kafka.access("billing"), uuid4(), (1, 1, "exhausted"))
+    await judge(
+        stack.kafka.access("billing"), campaign_id, (2, 1, "open"), (3, 1, "exhausted"), (1, 1, "open")
+    )
     await until(is_over_budget)
 
     raised = await service.patch(path, json={"budget": "1000001"}, headers={"If-Match": "*"})

@@ -14,10 +14,8 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from pydantic import SecretStr
 
 from souk.chassis.clock import set_manual
-from souk.chassis.settings import KafkaAccess
 from souk.contracts import envelope
 from souk.contracts.state import State
 from souk.contracts.topic import Topic, partition_of
@@ -33,17 +31,6 @@ SECONDS = 60
 class Running:
     client: httpx.AsyncClient
     command: Callable[..., Awaitable[str]]
-
-
-def _access(stack: Any, principal: str) -> KafkaAccess:
-    login = stack.kafka.logins[principal]
-    return KafkaAccess(
-        servers=tuple(stack.kafka.bootstrap.split(",")),
-        protocol=stack.kafka.protocol,
-        mechanism=stack.kafka.mechanism,
-        user=login.user,
-        password=SecretStr(login.password),
-    )
 
 
 @pytest.fixture
@@ -108,7 +95,7 @@ async def _found(
     stack: Any, reader: str, topic: Topic[Any], partition: int, holds: Callable[[Any], bool], nth: int = 1
 ) -> tuple[str, State]:
     """Event and state of the nth record for which `holds`, read as `reader` from the topic's start."""
-    consumer = AIOKafkaConsumer(**_access(stack, reader).client(), auto_offset_reset="earliest")
+    consumer = AIOKafkaConsumer(**stack.kafka.access(reader).client(), auto_offset_reset="earliest")
     async with consumer, asyncio.timeout(SECONDS):
         assigned = TopicPartition(topic.name, partition)
         consumer.assign([assigned])
@@ -128,7 +115,7 @@ async def test_a_campaign_is_announced_joined_and_published_again_on_demand(
     campaign, who = suite.campaign(), uuid4()
     body = {"id": str(who), "display_name": "Aki", "contact": {"email": "aki@creators.example"}}
     await _post(service.client, "/v1/influencers", body)
-    async with AIOKafkaProducer(**_access(stack, "campaign").client()) as producer:
+    async with AIOKafkaProducer(**stack.kafka.access("campaign").client()) as producer:
         headers = envelope.headers(CAMPAIGNS, "campaign.approved", uuid4(), campaign.changed_at, campaign.id)
         await producer.send_and_wait(
             CAMPAIGNS.name,

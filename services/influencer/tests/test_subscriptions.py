@@ -10,13 +10,11 @@ from uuid import UUID, uuid4
 
 import pytest
 from aiokafka import AIOKafkaProducer
-from pydantic import SecretStr
 
 from souk.chassis import envelope
 from souk.chassis.consumer import IntakeRunner
 from souk.chassis.ends import LogEnds, barrier
 from souk.chassis.pulse import Pulse
-from souk.chassis.settings import KafkaAccess
 from souk.chassis.timer_runner import TimerRunner
 from souk.contracts.state import State
 from souk.contracts.topics import topic_of
@@ -61,22 +59,11 @@ async def _eventually(holds: Callable[[], Awaitable[bool]], within: float = 60) 
             await asyncio.sleep(0.05)
 
 
-def _access(stack: Any, principal: str) -> KafkaAccess:
-    login = stack.kafka.logins[principal]
-    return KafkaAccess(
-        servers=tuple(stack.kafka.bootstrap.split(",")),
-        protocol=stack.kafka.protocol,
-        mechanism=stack.kafka.mechanism,
-        user=login.user,
-        password=SecretStr(login.password),
-    )
-
-
 @pytest.fixture
 async def reading(suite: Any, stack: Any, topics: Any) -> AsyncIterator[Reading]:
-    access = _access(stack, "influencer")
+    access = stack.kafka.access("influencer")
     ends = LogEnds(access)
-    producer = AIOKafkaProducer(**_access(stack, "admin").client(), enable_idempotence=True)
+    producer = AIOKafkaProducer(**stack.kafka.access("admin").client(), enable_idempotence=True)
     await producer.start()
     intake_runner = IntakeRunner(intake, suite.units, access, park_run=20)
     timer_runner = TimerRunner(timers, suite.units, barrier(intake, suite.units, ends))

@@ -8,13 +8,11 @@ from uuid import UUID, uuid4
 
 import pytest
 from aiokafka import AIOKafkaProducer
-from pydantic import SecretStr
 
 from souk.chassis import envelope
 from souk.chassis.consumer import IntakeRunner
 from souk.chassis.ends import LogEnds, barrier
 from souk.chassis.pulse import Pulse
-from souk.chassis.settings import KafkaAccess
 from souk.chassis.timer_runner import TimerRunner
 from souk.contracts.state import State
 from souk.contracts.topics import topic_of
@@ -36,17 +34,6 @@ from .conftest import (
     post,
     running,
 )
-
-
-def access(stack: Any, user: str) -> KafkaAccess:
-    login = stack.kafka.logins[user]
-    return KafkaAccess(
-        servers=tuple(stack.kafka.bootstrap.split(",")),
-        protocol=stack.kafka.protocol,
-        mechanism=stack.kafka.mechanism,
-        user=login.user,
-        password=SecretStr(str(login.password)),
-    )
 
 
 class Reading:
@@ -101,10 +88,10 @@ async def reading(house: House, stack: Any, topics: Any) -> AsyncIterator[Readin
 
 @asynccontextmanager
 async def _reading(house: House, stack: Any) -> AsyncIterator[Reading]:
-    ends = LogEnds(access(stack, "notify"))
-    producer = AIOKafkaProducer(**access(stack, "admin").client(), enable_idempotence=True)
+    ends = LogEnds(stack.kafka.access("notify"))
+    producer = AIOKafkaProducer(**stack.kafka.access("admin").client(), enable_idempotence=True)
     await producer.start()
-    intake_runner = IntakeRunner(intake, house.units, access(stack, "notify"), park_run=20)
+    intake_runner = IntakeRunner(intake, house.units, stack.kafka.access("notify"), park_run=20)
     timer_runner = TimerRunner(timers_of({}), house.units, barrier(intake, house.units, ends))
     try:
         async with running(intake_runner.run(), timer_runner.run()):

@@ -12,11 +12,9 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
-from pydantic import SecretStr
 
 from souk.chassis.consumer import IntakeRunner
 from souk.chassis.relay import Relay
-from souk.chassis.settings import KafkaAccess
 from souk.contracts.topics.clicks import CLICKS, Click
 from souk.tracking.redirect import delivery as delivery_module
 from souk.tracking.redirect.app import _host_of
@@ -76,7 +74,7 @@ async def serving(client, url, path="/health/ready"):
 @asynccontextmanager
 async def worker(house, stack):
     """Relay and intake of the service, in this process."""
-    access = access_of(stack)
+    access = stack.kafka.access("tracking")
     runner = IntakeRunner(intake(house.settings), house.units, access, park_run=20)
     tasks = [asyncio.create_task(part) for part in (Relay(house.units, access).run(), runner.run())]
     try:
@@ -85,14 +83,6 @@ async def worker(house, stack):
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def access_of(stack):
-    login = stack.kafka.logins["tracking"]
-    return KafkaAccess(
-        servers=tuple(stack.kafka.bootstrap.split(",")), protocol=stack.kafka.protocol,
-        mechanism=stack.kafka.mechanism, user=login.user, password=SecretStr(login.password),
-    )  # fmt: skip
 
 
 async def slug_of(house, campaign_id):
@@ -176,9 +166,8 @@ def quiet_of(client, url):
 @asynccontextmanager
 async def delivering(house, stack, spool):
     """Sending and confirming what is in the spool, in this process."""
-    delivery = Delivery(
-        spool, access_of(stack), CLICKS, house.units.clock, house.settings.database.get_secret_value(), KEPT
-    )
+    url = house.settings.database.get_secret_value()
+    delivery = Delivery(spool, stack.kafka.access("tracking"), CLICKS, house.units.clock, url, KEPT)
     tasks = [asyncio.create_task(part) for part in (delivery.send(), delivery.confirm())]
     try:
         yield delivery

@@ -11,7 +11,6 @@ from uuid import UUID, uuid4
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from pydantic import SecretStr
 from sqlalchemy import Column, Integer, MetaData, Table, Text, Uuid, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
@@ -233,16 +232,7 @@ class House:
 
 @pytest.fixture(scope="session")
 def kafka(stack: Any, topics: Any) -> dict[str, KafkaAccess]:
-    return {
-        user: KafkaAccess(
-            servers=tuple(stack.kafka.bootstrap.split(",")),
-            protocol=stack.kafka.protocol,
-            mechanism=stack.kafka.mechanism,
-            user=stack.kafka.logins[user].user,
-            password=SecretStr(stack.kafka.logins[user].password),
-        )
-        for user in ("campaign", "billing", "admin")
-    }
+    return {user: stack.kafka.access(user) for user in ("campaign", "billing", "admin")}
 
 
 @pytest.fixture(scope="session")

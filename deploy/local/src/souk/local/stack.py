@@ -3,11 +3,16 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
 from urllib.parse import quote
 
 from souk.contracts.topic import SERVICES
 from souk.local.errors import StackError
 from souk.local.folder import PRINCIPALS, Folder, expect_started, passwords, remembered_ports
+
+if TYPE_CHECKING:
+    from souk.chassis.settings import KafkaAccess, KafkaProtocol
 
 SECRETS = (
     *(f"kafka.{name}" for name in (*PRINCIPALS, "controller")),
@@ -46,6 +51,23 @@ class Kafka:
             settings["sasl.username"] = login.user
             settings["sasl.password"] = login.password
         return settings
+
+    def access(self, principal: str) -> "KafkaAccess":
+        """As `principal`, for the chassis; its `client()` are the arguments of an aiokafka client."""
+        # Here, so that the commands that don't speak to Kafka start without it.
+        from pydantic import SecretStr
+
+        from souk.chassis.settings import KafkaAccess
+
+        login = self.logins.get(principal, Login("", ""))
+        return KafkaAccess(
+            servers=tuple(self.bootstrap.split(",")),
+            protocol=cast("KafkaProtocol", self.protocol),
+            mechanism=self.mechanism,
+            ca=Path(self.ca) if self.ca else None,
+            user=login.user,
+            password=SecretStr(login.password),
+        )
 
     def environment(self, principal: str) -> dict[str, str]:
         """The variables of `souk.chassis.settings` for `principal`."""
