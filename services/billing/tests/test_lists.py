@@ -6,7 +6,8 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import event
+
+from souk.local.testing import page_plan
 
 ADVERTISER = UUID(int=7)
 AGENCY = UUID(int=8)
@@ -60,27 +61,6 @@ async def many(billing: Any) -> Any:
     return billing
 
 
-async def _plan(billing: Any, caller: Any, path: str, **query: Any) -> str:
-    """How PostgreSQL reads the page that the route asks it for."""
-    asked: list[tuple[str, Any]] = []
-
-    def listen(_c: Any, _cursor: Any, sql: str, parameters: Any, *_: Any) -> None:
-        if "LIMIT" in sql:
-            asked.append((sql, parameters))
-
-    engine = billing.units.engine.sync_engine
-    event.listen(engine, "before_cursor_execute", listen)
-    try:
-        answer = await caller.get(path, **query)
-    finally:
-        event.remove(engine, "before_cursor_execute", listen)
-    assert answer.status_code == 200, answer.text
-    [(sql, parameters)] = asked
-    async with billing.units.engine.connect() as connection:
-        driver = (await connection.get_raw_connection()).driver_connection
-        return "\n".join(row[0] for row in await driver.fetch(f"EXPLAIN {sql}", *parameters))
-
-
 RUN = date(2017, 1, 10).isoformat()
 LISTS: list[tuple[str, str, dict[str, Any], str]] = [
     ("staff", "/v1/payments", {}, "payment_by_run"),
@@ -115,7 +95,7 @@ async def test_each_list_has_its_index(many: Any, api: Any) -> None:
         "influencer": api.caller("influencer", influencer=INFLUENCER),
     }
     for role, path, query, index in LISTS:
-        plan = await _plan(many, callers[role], path, **query)
+        plan = await page_plan(many.units.engine, callers[role].get(path, **query))
 
         assert index in plan, (role, path, query, plan)
         assert not re.search("Seq Scan on (payment|posting|entry|participation)", plan), plan
@@ -125,7 +105,7 @@ async def test_the_next_page_of_a_campaigns_postings_begins_in_the_entries_index
     query = {"campaign_id": CAMPAIGN, "limit": 100}
     first = (await api.staff.get("/v1/postings", **query)).json()
 
-    plan = await _plan(many, api.staff, "/v1/postings", **query, cursor=first["next"])
+    plan = await page_plan(many.units.engine, api.staff.get("/v1/postings", **query, cursor=first["next"]))
     second = (await api.staff.get("/v1/postings", **query, cursor=first["next"])).json()
 
     assert re.search("entry_campaign.*\n *Index Cond: .*campaign_id = .*id >= ", plan), plan

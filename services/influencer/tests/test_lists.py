@@ -5,7 +5,8 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import event
+
+from souk.local.testing import page_plan
 
 CAMPAIGN = UUID(int=1)
 INFLUENCER = UUID(int=1)
@@ -49,27 +50,6 @@ async def many(suite: Any) -> Any:
     return suite
 
 
-async def _plan(suite: Any, caller: Any, path: str, **query: Any) -> str:
-    """How PostgreSQL reads the page that the route asks it for."""
-    asked: list[tuple[str, Any]] = []
-
-    def listen(_c: Any, _cursor: Any, sql: str, parameters: Any, *_: Any) -> None:
-        if "LIMIT" in sql:
-            asked.append((sql, parameters))
-
-    engine = suite.units.engine.sync_engine
-    event.listen(engine, "before_cursor_execute", listen)
-    try:
-        answer = await caller.get(path, **query)
-    finally:
-        event.remove(engine, "before_cursor_execute", listen)
-    assert answer.status_code == 200, answer.text
-    [(sql, parameters)] = asked
-    async with suite.units.engine.connect() as connection:
-        driver = (await connection.get_raw_connection()).driver_connection
-        return "\n".join(row[0] for row in await driver.fetch(f"EXPLAIN {sql}", *parameters))
-
-
 SELECTION = f"/v1/selections/{CAMPAIGN}"
 _OF_CAMPAIGN = "participation_(campaign|once)"
 """Either, for a tenant's few campaigns are read whole."""
@@ -96,7 +76,7 @@ LISTS: list[tuple[str, str, dict[str, Any], str]] = [
 async def test_each_list_has_its_index(many: Any) -> None:
     for role, path, query, index in LISTS:
         caller = many.staff if role == "staff" else many.caller(role, ORGANISATION)
-        plan = await _plan(many, caller, path, **query)
+        plan = await page_plan(many.units.engine, caller.get(path, **query))
 
         assert re.search(index, plan), (role, path, query, plan)
         assert not re.search("Seq Scan on (influencer|participation|campaign|referral_code)", plan), plan

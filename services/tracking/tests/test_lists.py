@@ -4,7 +4,8 @@ import re
 from uuid import UUID
 
 import pytest
-from sqlalchemy import event
+
+from souk.local.testing import page_plan
 
 from .conftest import TALENTS
 
@@ -61,31 +62,11 @@ async def many(house):
     return house
 
 
-async def plan_of(house, door, role, path, query):
-    """How PostgreSQL reads the page that the route asks it for."""
-    asked = []
-
-    def listen(_connection, _cursor, sql, parameters, *_):
-        if "LIMIT" in sql:
-            asked.append((sql, parameters))
-
-    engine = house.units.engine.sync_engine
-    event.listen(engine, "before_cursor_execute", listen)
-    try:
-        filters = "&".join(f"{name}={value}" for name, value in query.items())
-        answer = await door(role, "GET", f"{path}?{filters}", **WHO.get(role, {}))
-    finally:
-        event.remove(engine, "before_cursor_execute", listen)
-    assert answer.status_code == 200, answer.text
-    [(sql, parameters)] = asked
-    async with house.units.engine.connect() as connection:
-        driver = (await connection.get_raw_connection()).driver_connection
-        return "\n".join(row[0] for row in await driver.fetch(f"EXPLAIN {sql}", *parameters))
-
-
 async def test_each_list_has_its_index(many, door):
     for role, path, query, index in LISTS:
-        plan = await plan_of(many, door, role, path, query)
+        filters = "&".join(f"{name}={value}" for name, value in query.items())
+        request = door(role, "GET", f"{path}?{filters}", **WHO.get(role, {}))
+        plan = await page_plan(many.units.engine, request)
 
         assert index in plan, (role, path, query, plan)
         assert not re.search("Seq Scan on (post|link|conversion)", plan), plan

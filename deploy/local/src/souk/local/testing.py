@@ -7,12 +7,15 @@ import dataclasses
 import itertools
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import httpx
 import pytest
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from souk.contracts.topic import SERVICES, Topic
 from souk.contracts.topics import TOPICS
@@ -147,3 +150,23 @@ def restart_process(stack_folder: Folder | None) -> Callable[[str], None]:
     if stack_folder is None:
         pytest.skip("the servers are not ours to restart")
     return lambda name: control.restart(stack_folder, name)
+
+
+async def page_plan(engine: AsyncEngine, request: Awaitable[httpx.Response]) -> str:
+    """How PostgreSQL reads the one page that a service reads through `engine` to answer `request`."""
+    asked: list[tuple[str, Any]] = []
+
+    def listen(_c: Any, _cursor: Any, sql: str, parameters: Any, *_: Any) -> None:
+        if "LIMIT" in sql:
+            asked.append((sql, parameters))
+
+    event.listen(engine.sync_engine, "before_cursor_execute", listen)
+    try:
+        answer = await request
+    finally:
+        event.remove(engine.sync_engine, "before_cursor_execute", listen)
+    assert answer.status_code == httpx.codes.OK, answer.text
+    [(sql, parameters)] = asked
+    async with engine.connect() as connection:
+        driver: Any = (await connection.get_raw_connection()).driver_connection
+        return "\n".join(row[0] for row in await driver.fetch(f"EXPLAIN {sql}", *parameters))
