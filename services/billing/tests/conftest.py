@@ -19,7 +19,7 @@ from souk.billing.store.tables import account, balance, entry, item, participati
 from souk.billing.subscriptions import intake
 from souk.billing.timers import timers
 from souk.chassis import envelope
-from souk.chassis.clock import ManualClock, set_manual
+from souk.chassis.clock import ManualClock, SystemClock, set_manual
 from souk.chassis.database import open_engine
 from souk.chassis.http import application
 from souk.chassis.jwks import TokenVerifier
@@ -42,7 +42,7 @@ from souk.contracts.topics.payees import Payee
 from souk.contracts.topics.posts import Metrics, Post
 from souk.contracts.topics.terms import Terms
 from souk.local.folder import Folder
-from souk.local.testing import Database, MakeDatabase
+from souk.local.testing import MakeDatabase, empty
 from souk.local.tokens import AUDIENCE, ISSUER, token
 
 START = datetime(2017, 9, 14, tzinfo=UTC)
@@ -361,10 +361,12 @@ class Api:
 
 
 @pytest.fixture(scope="session")
-async def migrated(make_database: MakeDatabase) -> Database:
+async def shared_units(make_database: MakeDatabase) -> AsyncIterator[Units]:
     made = make_database("billing")
     await migrate(made.url, SERVICE.migrations_folder())
-    return made
+    engine = open_engine(made.url, "test", pool=5)
+    yield Units(engine, SystemClock(), "billing")
+    await engine.dispose()
 
 
 @pytest.fixture(scope="session")
@@ -373,12 +375,13 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-async def billing(database: MakeDatabase, migrated: Database, tmp_path: Path) -> AsyncIterator[Billing]:
+async def billing(shared_units: Units, tmp_path: Path) -> Billing:
+    """On empty tables, at the start of the story."""
     clock = tmp_path / "clock"
     set_manual(clock, START)
-    engine = open_engine(database("billing", migrated).url, "test", pool=5)
-    yield Billing(Units(engine, ManualClock(clock), "billing"), clock)
-    await engine.dispose()
+    shared_units.clock = ManualClock(clock)
+    await empty(shared_units.engine)
+    return Billing(shared_units, clock)
 
 
 @pytest.fixture

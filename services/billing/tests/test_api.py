@@ -235,8 +235,10 @@ async def test_the_summary_shows_money_that_came_from_nowhere_without_reading_th
 ):
     await billing.sql("UPDATE balance SET amount = amount + 1 WHERE account = 'margin'")
     await billing.sql("ALTER TABLE posting RENAME TO posting_put_away")
-
-    summary = await api.staff.get("/v1/postings/summary")
+    try:
+        summary = await api.staff.get("/v1/postings/summary")
+    finally:
+        await billing.sql("ALTER TABLE posting_put_away RENAME TO posting")
 
     assert summary.json()["sum"] == {"USD": "0.000002"}
 
