@@ -11,11 +11,10 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import select
 
 from souk.campaign.main import SERVICE, build
 from souk.campaign.settings import CampaignSettings
-from souk.campaign.store.tables import metadata
 from souk.chassis import envelope
 from souk.chassis.clock import ManualClock, SystemClock, set_manual
 from souk.chassis.database import open_engine
@@ -23,13 +22,13 @@ from souk.chassis.http import application
 from souk.chassis.jwks import TokenVerifier
 from souk.chassis.migrations import migrate
 from souk.chassis.server import served
-from souk.chassis.tables import idempotency_key, outbox
+from souk.chassis.tables import outbox
 from souk.chassis.work import Units
 from souk.contracts.permissions import Role
 from souk.contracts.state import State
 from souk.contracts.topics import topic_named
 from souk.local.folder import Folder
-from souk.local.testing import MakeDatabase
+from souk.local.testing import MakeDatabase, empty
 from souk.local.tokens import AUDIENCE, ISSUER, token
 
 START = datetime(2017, 9, 14, tzinfo=UTC)
@@ -154,9 +153,7 @@ async def units(shared_units: Units, tmp_path: Path) -> Units:
     """On empty tables, at the start of the story."""
     set_manual(tmp_path / "clock", START)
     shared_units.clock = ManualClock(tmp_path / "clock")
-    names = ", ".join(f'"{table.name}"' for table in (*metadata.sorted_tables, outbox, idempotency_key))
-    async with shared_units.begin() as work:
-        await work.execute(text(f"TRUNCATE {names}"))
+    await empty(shared_units.engine)
     return shared_units
 
 

@@ -14,7 +14,6 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from souk.chassis import tables as chassis_tables
 from souk.chassis.clock import ManualClock, set_manual
 from souk.chassis.database import open_engine
 from souk.chassis.intake import Handler
@@ -32,7 +31,7 @@ from souk.contracts.topics.influencers import Influencer
 from souk.contracts.topics.participations import Participation
 from souk.contracts.topics.payments import Payment
 from souk.contracts.topics.posts import Metrics, Post
-from souk.notify.store import tables
+from souk.local.testing import empty
 from souk.notify.subscriptions import intake
 from souk.notify.timers import timers_of
 
@@ -41,7 +40,6 @@ MARIE, KENJI, ANAN = (UUID(int=number) for number in (0xA1, 0xA2, 0xA3))
 SPRING, AUTUMN = (UUID(int=number) for number in (0xC1, 0xC2))
 POST, PAYMENT = UUID(int=0xD1), UUID(int=0xE1)
 HOUR = timedelta(hours=1)
-EMPTIED = [*tables.metadata.tables, *chassis_tables.metadata.tables]
 MIGRATIONS = Path(next(iter(find_spec("souk.notify").submodule_search_locations or ()))) / "migrations"  # type: ignore[union-attr]
 
 
@@ -254,5 +252,5 @@ async def house(engine: AsyncEngine, tmp_path: Path) -> House:
     clock = tmp_path / "clock"
     set_manual(clock, START)
     house = House(Units(engine, ManualClock(clock), "notify"), clock)
-    await house.execute(f"TRUNCATE {', '.join(EMPTIED)}")
+    await empty(engine)
     return house

@@ -22,7 +22,7 @@ from souk.chassis.http import application
 from souk.chassis.jwks import TokenVerifier
 from souk.chassis.migrations import migrate
 from souk.chassis.server import served
-from souk.chassis.tables import consumer_offset, idempotency_key, outbox, timer
+from souk.chassis.tables import outbox
 from souk.chassis.timers import Job, Timer
 from souk.chassis.work import Units, Work
 from souk.contracts.ids import participation_id
@@ -33,13 +33,13 @@ from souk.contracts.topics.influencers import Influencer
 from souk.contracts.topics.organisations import Organisation
 from souk.contracts.topics.participations import Participation
 from souk.local.folder import Folder
+from souk.local.testing import empty
 from souk.local.tokens import AUDIENCE, ISSUER, token
 from souk.tracking.adapters.youtube import YouTube, open_client
 from souk.tracking.handlers import polls
 from souk.tracking.main import build
 from souk.tracking.settings import TrackingSettings
 from souk.tracking.store.quota import Quota
-from souk.tracking.store.tables import metadata
 from souk.tracking.subscriptions import intake
 from souk.tracking.timers import TIDY, timers
 
@@ -336,17 +336,7 @@ async def house(shared_units: tuple[Units, str], shared_tube: Tube, tmp_path: Pa
     units, url = shared_units
     set_manual(tmp_path / "clock", START)
     units.clock = ManualClock(tmp_path / "clock")
-    own = (*metadata.sorted_tables, outbox, consumer_offset, timer, idempotency_key)
-    async with units.begin() as work:
-        found = await work.fetch_all(
-            text(
-                " UNION ALL ".join(
-                    f"(SELECT '{table.name}' AS name FROM {table.name} LIMIT 1)" for table in own
-                )
-            )
-        )
-        for row in found:
-            await work.execute(text(f"DELETE FROM {row.name}"))
+    await empty(units.engine)
     for shown in (shared_tube.channels, shared_tube.videos, shared_tube.calls, shared_tube.failures):
         shown.clear()
     shared_tube.meanwhile = None
