@@ -370,8 +370,21 @@ async def shared_units(make_database: MakeDatabase) -> AsyncIterator[Units]:
 
 
 @pytest.fixture(scope="session")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("keys")
+async def served_at(
+    shared_units: Units, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[tuple[httpx.AsyncClient, Folder]]:
+    folder = Folder(tmp_path_factory.mktemp("keys"))
+    token(folder, "staff")
+    parts = build(BillingSettings.model_construct())
+    app = application(
+        "billing",
+        routers=parts.routers,
+        units=shared_units,
+        verifier=TokenVerifier(str(folder.jwks), ISSUER, AUDIENCE),
+        permissions_of=parts.permissions_of,
+    )
+    async with served(app) as url, httpx.AsyncClient(base_url=url, timeout=20) as client:
+        yield client, folder
 
 
 @pytest.fixture
@@ -390,16 +403,5 @@ def states(billing: Billing) -> States:
 
 
 @pytest.fixture
-async def api(billing: Billing, keys: Path) -> AsyncIterator[Api]:
-    folder = Folder(keys)
-    token(folder, "staff")
-    parts = build(BillingSettings.model_construct())
-    app = application(
-        "billing",
-        routers=parts.routers,
-        units=billing.units,
-        verifier=TokenVerifier(str(folder.jwks), ISSUER, AUDIENCE),
-        permissions_of=parts.permissions_of,
-    )
-    async with served(app) as url, httpx.AsyncClient(base_url=url, timeout=20) as http:
-        yield Api(http, folder)
+def api(billing: Billing, served_at: tuple[httpx.AsyncClient, Folder]) -> Api:
+    return Api(*served_at)

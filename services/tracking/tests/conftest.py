@@ -330,6 +330,10 @@ async def shared_tube() -> AsyncIterator[Tube]:
         yield tube
 
 
+def settings_of(url: str) -> TrackingSettings:
+    return TrackingSettings(kafka="unused", database=url, secret=SECRET, public_url="https://souk.example")
+
+
 @pytest.fixture
 async def house(shared_units: tuple[Units, str], shared_tube: Tube, tmp_path: Path) -> House:
     """On empty tables, at the start of the story."""
@@ -340,10 +344,7 @@ async def house(shared_units: tuple[Units, str], shared_tube: Tube, tmp_path: Pa
     for shown in (shared_tube.channels, shared_tube.videos, shared_tube.calls, shared_tube.failures):
         shown.clear()
     shared_tube.meanwhile = None
-    settings = TrackingSettings(
-        kafka="unused", database=url, secret=SECRET, public_url="https://souk.example"
-    )
-    return House(units, tmp_path / "clock", shared_tube, settings)
+    return House(units, tmp_path / "clock", shared_tube, settings_of(url))
 
 
 @dataclass
@@ -362,15 +363,18 @@ class Door:
         return await self.client.request(method, path, json=body, headers=headers)
 
 
-@pytest.fixture
-async def door(house: House, tmp_path: Path) -> AsyncIterator[Door]:
-    folder = Folder(tmp_path)
+@pytest.fixture(scope="session")
+async def shared_door(
+    shared_units: tuple[Units, str], shared_tube: Tube, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Door]:
+    units, url = shared_units
+    folder = Folder(tmp_path_factory.mktemp("keys"))
     token(folder, "staff")
-    parts = build(house.settings.model_copy(update={"youtube_url": house.tube.url}))
+    parts = build(settings_of(url).model_copy(update={"youtube_url": shared_tube.url}))
     app = application(
         "tracking",
         routers=parts.routers,
-        units=house.units,
+        units=units,
         verifier=TokenVerifier(str(folder.jwks), ISSUER, AUDIENCE),
         permissions_of=parts.permissions_of,
     )
@@ -378,3 +382,9 @@ async def door(house: House, tmp_path: Path) -> AsyncIterator[Door]:
         yield Door(client, folder)
     for close in parts.closers:
         await close()
+
+
+@pytest.fixture
+def door(house: House, shared_door: Door) -> Door:
+    """On `house`."""
+    return shared_door
