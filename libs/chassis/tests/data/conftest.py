@@ -13,10 +13,11 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from sqlalchemy import Column, Integer, MetaData, Table, Text, Uuid, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from souk.chassis.clock import ManualClock, set_manual
 from souk.chassis.consumer import IntakeRunner
-from souk.chassis.database import open_engine
+from souk.chassis.database import bare_dsn, open_engine
 from souk.chassis.ends import LogEnds
 from souk.chassis.intake import Intake
 from souk.chassis.migrations import migrate
@@ -27,6 +28,7 @@ from souk.chassis.work import Units, Work
 from souk.contracts.state import State
 from souk.contracts.topic import COMPACTED, KEPT_30_DAYS, Topic, partition_of
 from souk.local import provision
+from souk.local.testing import empty
 
 START = datetime(2017, 9, 14, tzinfo=UTC)
 
@@ -244,33 +246,40 @@ def migrations(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-async def templates(make_database: Any, migrations: Path) -> dict[str, Any]:
-    made = {service: make_database(service) for service in ("campaign", "billing")}
-    for each in made.values():
-        await migrate(each.url, migrations)
-    return made
+async def engines(make_database: Any, migrations: Path) -> AsyncIterator[dict[str, AsyncEngine]]:
+    """On a migrated database of each of the two services that play here."""
+    made = {}
+    for service in ("campaign", "billing"):
+        url = make_database(service).url
+        await migrate(url, migrations)
+        made[service] = open_engine(url, "test", pool=1)
+    yield made
+    for engine in made.values():
+        await engine.dispose()
 
 
 @pytest.fixture
-def connected(
-    stack: Any, database: Any, templates: dict[str, Any], kafka: dict[str, KafkaAccess], tmp_path: Path
+async def connected(
+    stack: Any, engines: dict[str, AsyncEngine], kafka: dict[str, KafkaAccess], tmp_path: Path
 ) -> Callable[..., AbstractAsyncContextManager[House]]:
-    urls = {service: database(service, template).url for service, template in templates.items()}
+    """On empty tables, at the start of the story."""
+    for engine in engines.values():
+        await empty(engine)
     clock = tmp_path / "clock"
     set_manual(clock, START)
 
     @asynccontextmanager
     async def open_house(things: Topic[Any], others: Topic[Any]) -> AsyncIterator[House]:
-        engines = []
+        opened = []
 
         def connect(service: str) -> Units:
-            engines.append(open_engine(urls[service], f"test {service}", pool=5))
-            return Units(engines[-1], ManualClock(clock), service, (things, others))
+            opened.append(open_engine(bare_dsn(engines[service]), f"test {service}", pool=5))
+            return Units(opened[-1], ManualClock(clock), service, (things, others))
 
         campaign, billing = connect("campaign"), connect("billing")
         admin = stack.kafka.settings("admin")
         yield House(campaign, billing, things, others, kafka, clock, connect, admin)
-        for engine in engines:
+        for engine in opened:
             await engine.dispose()
 
     return open_house
