@@ -98,6 +98,18 @@ async def test_other_media_types_are_refused(api):
     assert (answer.status_code, answer.json()["reason"]) == (415, "unsupported_media_type")
 
 
+async def test_a_slip_in_a_filters_name_is_named_and_not_passed_over(api):
+    answer = await api.client.get("/v1/things", params={"nmae": "x", "limit": "1"})
+
+    assert (answer.status_code, answer.json()["reason"]) == (422, "invalid")
+    error = {"pointer": "/query/nmae", "detail": "known here: cursor, limit, name"}
+    assert answer.json()["errors"] == [error]
+
+
+async def test_hooks_let_others_add_parameters(api):
+    assert (await api.client.post("/hooks/raw", params={"utm_source": "mail"})).status_code == 200
+
+
 async def test_unknown_route_and_method_are_problems(api):
     unknown = await api.client.get("/v1/none")
     method = await api.client.delete("/v1/things")

@@ -6,11 +6,12 @@ leaves, so an acknowledged request has its effect; an exception, a refusal inclu
 
 import json
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from importlib.metadata import version
 from typing import Annotated, Any, NoReturn, cast
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response, params
+from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from sqlalchemy.exc import SQLAlchemyError
@@ -26,6 +27,7 @@ from souk.chassis.problems import (
     ProblemDetails,
     Refused,
     invalid,
+    pointer,
     problem_response,
     unavailable,
 )
@@ -59,9 +61,12 @@ class TransactionalRoute(APIRoute):
         public = all(dependency.dependency is not auth.principal for dependency in self.dependencies)
         repeatable = any(each.dependency is idempotency.needless for each in self.dependencies)
         takes_json = self.body_field is not None and not isinstance(self.body_field.field_info, params.Form)
+        known = _query_names(self.dependant)
 
         async def transact(request: Request) -> Response:
             _refuse_nul(request)
+            if not public:
+                _refuse_unknown(request, known)
             if takes_json:
                 await _read_json(request)
             unit = Unit(request.app.state.units, read_only)
@@ -82,9 +87,10 @@ class TransactionalRoute(APIRoute):
 class Routes(APIRouter):
     """A router of one resource, `Routes(prefix="/v1/campaigns", tags=["campaigns"])`.
 
-    Every route needs a valid token unless the router is `public` (web hooks with their own signature,
-    one-click unsubscribe). `post(…, idempotent=True)` requires an Idempotency-Key; other POSTs honour
-    one when it is sent, unless they are `repeatable`.
+    Every route needs a valid token and refuses query parameters that it doesn't know, unless the router is
+    `public` (web hooks with their own signature, one-click unsubscribe: mailers and shops add their own).
+    `post(…, idempotent=True)` requires an Idempotency-Key; other POSTs honour one when it is sent, unless
+    they are `repeatable`.
     """
 
     def __init__(self, *, prefix: str, tags: list[str], public: bool = False) -> None:
@@ -140,8 +146,8 @@ async def _read_json(request: Request) -> None:
             f"line {error.lineno}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else None
         )
         raise Refused(Reason.MALFORMED_JSON, where) from None
-    if b"\\u0000" in body and (pointer := _pointer_of_nul(value)) is not None:
-        raise Refused(Reason.INVALID, errors=[FieldError(pointer=pointer, detail="no text holds U+0000")])
+    if b"\\u0000" in body and (place := _pointer_of_nul(value)) is not None:
+        raise Refused(Reason.INVALID, errors=[FieldError(pointer=place, detail="no text holds U+0000")])
     request._json = value
 
 
@@ -153,16 +159,16 @@ def _pointer_of_nul(value: object) -> str | None:
     """Where a string holds U+0000, which no PostgreSQL text can hold; how deep is the caller's choice."""
     found = [("", value)]
     while found:
-        pointer, value = found.pop()
+        place, value = found.pop()
         if isinstance(value, str):
             if "\0" in value:
-                return pointer
+                return place
         elif isinstance(value, dict):
             if any("\0" in key for key in value):
-                return pointer
-            found += [(f"{pointer}/{key}", each) for key, each in value.items()]
+                return place
+            found += [(f"{place}/{key}", each) for key, each in value.items()]
         elif isinstance(value, list):
-            found += [(f"{pointer}/{place}", each) for place, each in enumerate(value)]
+            found += [(f"{place}/{number}", each) for number, each in enumerate(value)]
     return None
 
 
@@ -175,6 +181,19 @@ def _refuse_nul(request: Request) -> None:
             if "\0" in str(value):
                 error = FieldError(pointer=f"/{place}/{name}", detail="no text holds U+0000")
                 raise Refused(Reason.INVALID, errors=[error])
+
+
+def _query_names(dependant: Dependant) -> set[str]:
+    """Of an endpoint and of all that it depends on."""
+    return {field.alias for field in dependant.query_params}.union(*map(_query_names, dependant.dependencies))
+
+
+def _refuse_unknown(request: Request, known: Collection[str]) -> None:
+    """A filter with a slip in its name would otherwise let everything through."""
+    if unknown := [name for name in request.query_params if name not in known]:
+        detail = f"known here: {', '.join(sorted(known))}" if known else "none is known here"
+        errors = [FieldError(pointer=pointer(("query", name[:100])), detail=detail) for name in unknown]
+        raise Refused(Reason.INVALID, errors=errors)
 
 
 def application(
