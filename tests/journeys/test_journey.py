@@ -13,6 +13,8 @@ import pytest
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 from running import Suite, brief
 
+from souk.checker.check import check
+from souk.contracts.topic import SERVICES
 from souk.contracts.topics import TOPICS
 from souk.local.demo.api import Api, Refused
 from souk.local.standins import shop
@@ -313,3 +315,23 @@ def public_records(suite: Suite) -> Iterator[tuple[str, str]]:
                 yield message.topic(), f"{message.value()!r} {message.headers()!r}"
     finally:
         consumer.close()
+
+
+async def test_copies_written_anew_agree_with_their_owners_and_tell_nobody_again(
+    suite: Suite, life: Life
+) -> None:
+    own = suite.api("influencer", influencer=life.people["poster"])
+    told = await items(own, "/v1/notifications")
+
+    rebuilt = [await suite.command(service, "rebuild") for service in SERVICES]
+    await suite.settle()
+
+    assert all(sum(one["rebuilt"].values()) > 0 for (one,) in rebuilt)
+    assert await items(own, "/v1/notifications") == told
+    report = await check(
+        {service: suite.stack.postgres.url(service) for service in SERVICES},
+        suite.stack.kafka.access("admin").client(),
+        now=suite.now,
+    )
+    # What other tests had parked is theirs.
+    assert [each for each in report.findings if each.check not in {"parked", "unreadable"}] == []

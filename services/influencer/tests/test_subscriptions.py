@@ -15,6 +15,7 @@ from souk.chassis import envelope
 from souk.chassis.consumer import IntakeRunner
 from souk.chassis.ends import LogEnds, barrier
 from souk.chassis.pulse import Pulse
+from souk.chassis.rebuild import rebuild
 from souk.chassis.timer_runner import TimerRunner
 from souk.contracts.state import State
 from souk.contracts.topics import topic_of
@@ -46,9 +47,9 @@ class Reading:
                 partition=topic.partition(state),
                 headers=envelope.unpack(headers),
             )
-        await _eventually(self._quiet)
+        await _eventually(self.quiet)
 
-    async def _quiet(self) -> bool:
+    async def quiet(self) -> bool:
         reading = await self.pulse.read()
         return reading.lag == 0 and reading.due == 0
 
@@ -127,6 +128,23 @@ async def test_reading_everything_again_announces_nothing_again(suite: Any, read
     await reading.hear(*facts)
     await reading.hear(*reversed(facts))
 
+    assert once == [(who, campaign.id)]
+    assert await _told(suite, {campaign.id}) == once
+
+
+async def test_copies_written_anew_announce_nothing_again(suite: Any, reading: Reading) -> None:
+    who, campaign, facts = _story(suite)
+    await suite.influencer(id=str(who))
+    await reading.hear(facts[3], facts[4])
+    await reading.hear(*facts[:3])
+    once = await _told(suite, {campaign.id})
+
+    reset = await rebuild(suite.units, intake, intake.copies)
+    await _eventually(reading.quiet)
+
+    assert reset.keys() == intake.copies.keys()
+    offer = await suite.staff.get(f"/v1/offers/{campaign.id}", influencer_id=str(who))
+    assert (offer.status_code, offer.json()["status"]) == (200, "upcoming"), offer.text
     assert once == [(who, campaign.id)]
     assert await _told(suite, {campaign.id}) == once
 

@@ -13,6 +13,7 @@ from souk.chassis import envelope
 from souk.chassis.consumer import IntakeRunner
 from souk.chassis.ends import LogEnds, barrier
 from souk.chassis.pulse import Pulse
+from souk.chassis.rebuild import rebuild
 from souk.chassis.timer_runner import TimerRunner
 from souk.contracts.state import State
 from souk.contracts.topics import topic_of
@@ -67,9 +68,9 @@ class Reading:
                 )
             )
         await asyncio.gather(*sent)
-        await eventually(self._quiet, within=30)
+        await eventually(self.quiet, within=30)
 
-    async def _quiet(self) -> bool:
+    async def quiet(self) -> bool:
         reading = await self.pulse.read()
         return reading.lag == 0 and reading.due == 0
 
@@ -157,3 +158,16 @@ async def test_reading_everything_again_tells_nobody_twice(reading: Reading) -> 
 
     assert await reading.told(marie) == once
     assert len(once) == 8
+
+
+async def test_copies_written_anew_tell_nobody_again(reading: Reading) -> None:
+    marie, story = facts()
+    await reading.hear(*story)
+    once = await reading.told(marie)
+
+    reset = await rebuild(reading.house.units, intake, intake.copies)
+    await eventually(reading.quiet, within=30)
+
+    assert reset.keys() == intake.copies.keys()
+    assert await reading.house.query("SELECT count(*) FROM campaign WHERE version = 0") == [(0,)]
+    assert await reading.told(marie) == once

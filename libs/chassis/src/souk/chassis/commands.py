@@ -18,7 +18,7 @@ _EXIT_SECONDS = 10.0
 
 
 def commands(service: Service[Any]) -> typer.Typer:
-    """`api | worker | all | migrate | deadletter list|show|retry|drop | republish | lag | check`.
+    """`api | worker | all | migrate | deadletter list|show|retry|drop | republish | rebuild | lag | check`.
 
     The console script `souk-<service>` calls the result.
     """
@@ -55,6 +55,14 @@ def commands(service: Service[Any]) -> typer.Typer:
         url = settings.database.get_secret_value()
         _print({"migrated": _wait(migrations.migrate(url, service.migrations_folder()))})
 
+    _upkeep(app, service)
+    app.add_typer(_deadletter(service), name="deadletter")
+    return app
+
+
+def _upkeep(app: typer.Typer, service: Service[Any]) -> None:
+    """What looks at a running service, or has it do something again."""
+
     @app.command()
     def lag() -> None:
         """Print what waits: outbox rows, records not applied, parked records, due timers."""
@@ -89,6 +97,26 @@ def commands(service: Service[Any]) -> typer.Typer:
         _with_parts(service, again)
 
     @app.command()
+    def rebuild(
+        topics: Annotated[list[str] | None, typer.Argument(help="all when none is named")] = None,
+    ) -> None:
+        """Write read copies anew from their topics, while the service runs on."""
+
+        async def again(parts: Parts, runtime: Runtime) -> None:
+            from souk.chassis.rebuild import rebuild as build_again
+
+            copies = parts.intake.copies if parts.intake else {}
+            if unknown := set(topics or ()) - copies.keys():
+                raise typer.BadParameter(
+                    f"{service.name} keeps no copy of {', '.join(sorted(unknown))}; "
+                    f"it does of {', '.join(sorted(copies)) or 'none'}"
+                )
+            rebuilt = await build_again(runtime.units, parts.intake, topics or copies) if parts.intake else {}
+            _print({"rebuilt": rebuilt})
+
+        _with_parts(service, again)
+
+    @app.command()
     def check(
         patience: Annotated[float, typer.Option(min=0, help="seconds that a difference may last")] = 10.0,
     ) -> None:
@@ -103,9 +131,6 @@ def commands(service: Service[Any]) -> typer.Typer:
             _print(asdict(one))
         _print({"checked": checked, "findings": len(found)})
         raise typer.Exit(1 if found else 0)
-
-    app.add_typer(_deadletter(service), name="deadletter")
-    return app
 
 
 def _deadletter(service: Service[Any]) -> typer.Typer:

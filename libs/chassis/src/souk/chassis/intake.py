@@ -4,6 +4,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from sqlalchemy import Table
+
 from souk.chassis.work import Work
 from souk.contracts import acl
 from souk.contracts.state import State
@@ -15,8 +17,11 @@ Handler = Callable[[Work, Sequence[S]], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
+    """copy: the table that keeps the topic's states by `id` and `version`, if there is one."""
+
     topic: Topic[Any]
     handler: Handler[Any]
+    copy: Table | None = None
 
 
 class Intake:
@@ -40,16 +45,22 @@ class Intake:
     def topics(self) -> tuple[Topic[Any], ...]:
         return tuple(subscription.topic for subscription in self.subscriptions.values())
 
-    def reads(self, topic: Topic[S]) -> Callable[[Handler[S]], Handler[S]]:
+    @property
+    def copies(self) -> dict[str, Table]:
+        """The read copies, by topic: what `rebuild` can make anew."""
+        return {name: each.copy for name, each in self.subscriptions.items() if each.copy is not None}
+
+    def reads(self, topic: Topic[S], copy: Table | None = None) -> Callable[[Handler[S]], Handler[S]]:
         """Have the decorated function called with the states of `topic`.
 
-        Raises ValueError when the topic has a handler already.
+        copy: the table into which it puts them as they are (`store.upsert_newer`). Raises ValueError when the
+        topic has a handler already.
         """
 
         def register(handler: Handler[S]) -> Handler[S]:
             if topic.name in self.subscriptions:
                 raise ValueError(f"{topic.name} has a handler already")
-            self.subscriptions[topic.name] = Subscription(topic, handler)
+            self.subscriptions[topic.name] = Subscription(topic, handler, copy)
             return handler
 
         return register

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from souk.billing.domain.books import Fact, Kind, payable_since
 from souk.billing.handlers import accruals, terms
-from souk.billing.store import copies
+from souk.billing.store import copies, tables
 from souk.chassis.intake import Intake
 from souk.chassis.work import Work
 from souk.contracts.topics.campaigns import CAMPAIGNS, Campaign
@@ -20,17 +20,17 @@ from souk.contracts.topics.users import USERS, User
 intake = Intake("billing")
 
 
-@intake.reads(USERS)
+@intake.reads(USERS, copy=tables.member)
 async def users_changed(work: Work, states: Sequence[User]) -> None:
     await copies.keep_users(work, states)
 
 
-@intake.reads(INFLUENCERS)
+@intake.reads(INFLUENCERS, copy=tables.influencer)
 async def influencers_changed(work: Work, states: Sequence[Influencer]) -> None:
     await copies.keep_influencers(work, states)
 
 
-@intake.reads(PAYEES)
+@intake.reads(PAYEES, copy=tables.payee)
 async def payees_changed(work: Work, states: Sequence[Payee]) -> None:
     await copies.keep_payees(work, states)
 

@@ -14,22 +14,22 @@ from souk.contracts.topics.payments import PAYMENTS, Payment
 from souk.contracts.topics.posts import POSTS, Post
 from souk.contracts.topics.users import USERS, User
 from souk.notify.handlers import announcements, campaigns, contacts, participations, payments, posts
-from souk.notify.store import copies
+from souk.notify.store import copies, tables
 
 intake = Intake("notify")
 
 
-@intake.reads(CONTACTS)
+@intake.reads(CONTACTS, copy=tables.contact)
 async def contacts_changed(work: Work, states: Sequence[Contact]) -> None:
     await contacts.keep_contacts(work, states)
 
 
-@intake.reads(INFLUENCERS)
+@intake.reads(INFLUENCERS, copy=tables.influencer)
 async def influencers_changed(work: Work, states: Sequence[Influencer]) -> None:
     await copies.store_influencers(work, states)
 
 
-@intake.reads(CAMPAIGNS)
+@intake.reads(CAMPAIGNS, copy=tables.campaign)
 async def campaigns_changed(work: Work, states: Sequence[Campaign]) -> None:
     await campaigns.keep_campaigns(work, states)
 
@@ -39,17 +39,17 @@ async def budgets_changed(work: Work, states: Sequence[Budget]) -> None:
     await campaigns.keep_budgets(work, states)
 
 
-@intake.reads(PARTICIPATIONS)
+@intake.reads(PARTICIPATIONS, copy=tables.participation)
 async def participations_changed(work: Work, states: Sequence[Participation]) -> None:
     await participations.keep_participations(work, states)
 
 
-@intake.reads(POSTS)
+@intake.reads(POSTS, copy=tables.post)
 async def posts_changed(work: Work, states: Sequence[Post]) -> None:
     await posts.keep_posts(work, states)
 
 
-@intake.reads(PAYMENTS)
+@intake.reads(PAYMENTS, copy=tables.payment)
 async def payments_changed(work: Work, states: Sequence[Payment]) -> None:
     await payments.keep_payments(work, states)
 
@@ -59,6 +59,6 @@ async def announcements_made(work: Work, states: Sequence[Announcement]) -> None
     await announcements.receive(work, states)
 
 
-@intake.reads(USERS)
+@intake.reads(USERS, copy=tables.user_level)
 async def users_changed(work: Work, states: Sequence[User]) -> None:
     await copies.store_users(work, states)

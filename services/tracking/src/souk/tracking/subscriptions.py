@@ -13,7 +13,7 @@ from souk.contracts.topics.participations import PARTICIPATIONS, Participation
 from souk.contracts.topics.users import USERS, User
 from souk.tracking.handlers import clicks, conversions, erasure, following, links, posts
 from souk.tracking.settings import TrackingSettings
-from souk.tracking.store import copies
+from souk.tracking.store import copies, tables
 
 
 def intake(settings: TrackingSettings) -> Intake:
@@ -24,21 +24,21 @@ def intake(settings: TrackingSettings) -> Intake:
     )
     steps = following.steps(settings)
 
-    @reading.reads(USERS)
+    @reading.reads(USERS, copy=tables.member)
     async def users_changed(work: Work, states: Sequence[User]) -> None:
         await copies.copy_users(work, states)
 
-    @reading.reads(INFLUENCERS)
+    @reading.reads(INFLUENCERS, copy=tables.influencer)
     async def influencers_changed(work: Work, states: Sequence[Influencer]) -> None:
         await erasure.erase(work, await copies.copy_influencers(work, states))
 
-    @reading.reads(CAMPAIGNS)
+    @reading.reads(CAMPAIGNS, copy=tables.campaign)
     async def campaigns_changed(work: Work, states: Sequence[Campaign]) -> None:
         changed = await copies.copy_campaigns(work, states)
         if changed:
             await following.follow(work, changed, steps)
 
-    @reading.reads(PARTICIPATIONS)
+    @reading.reads(PARTICIPATIONS, copy=tables.participation)
     async def participations_changed(work: Work, states: Sequence[Participation]) -> None:
         await copies.hold_campaigns(work, {state.campaign_id for state in states})
         newer = await copies.copy_participations(work, states)
