@@ -1,7 +1,7 @@
 # `make demo` plays a marketplace month; `make test` runs every check. Nothing but Python >= 3.11, make and git
 # has to be there: uv is fetched with pip when missing, everything else with uv.
 .DEFAULT_GOAL := help
-.PHONY: help install demo up down test test-long lint types imports tests
+.PHONY: help install demo up down test test-long faults lint types imports tests
 
 SHELL := /bin/sh
 TOOLS := .souk/tools
@@ -10,6 +10,9 @@ export UV_PYTHON_DOWNLOADS := never
 export PATH := $(abspath $(TOOLS)/bin):$(PATH)
 RUN := $(UV) run --frozen --no-sync
 ARGS ?=
+SEED ?= 1
+ROUNDS ?= 4
+FOR ?= 20
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -61,3 +64,6 @@ tests:
 
 test-long: install ## what takes longer: every process killed in turn
 	@$(RUN) pytest -m long $(ARGS)
+
+faults: install ## load and faults by SEED, for ROUNDS of FOR seconds, and what they broke
+	@$(RUN) python tests/faults --seed $(SEED) --rounds $(ROUNDS) --for $(FOR) $(ARGS)
