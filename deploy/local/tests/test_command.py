@@ -5,7 +5,6 @@ import re
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -172,15 +171,12 @@ def test_provision_makes_every_topic_on_the_kafka_that_the_environment_names(sta
 def test_provision_says_in_one_sentence_what_is_in_the_way(
     stack: Stack, changed: dict[str, str], said: str
 ) -> None:
-    began = time.monotonic()
-
     answer = souk("provision", **{**stack.kafka.environment("admin"), **changed})
 
     assert (answer.returncode, answer.stdout) == (1, "")
     assert answer.stderr.startswith(said)
     assert len(answer.stderr.splitlines()) == 1
     assert {*changed} & set(re.findall(r"SOUK_\w+", answer.stderr))
-    assert time.monotonic() - began < PATIENCE + 2
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -281,17 +280,14 @@ async def test_a_switch_turned_off_after_the_making_holds_back_what_is_not_sent_
     assert (await house.statuses())["email"] == "suppressed"
 
 
-async def test_a_thousand_mails_take_seconds(house: House, box: Mailbox) -> None:
+async def test_a_thousand_are_each_mailed_once(house: House, box: Mailbox) -> None:
     people = [type(MARIE)(int=number) for number in range(1000)]
     await house.hear(*[contact(one) for one in people], *[influencer(one) for one in people], campaign())
     await house.hear(*[announcement({one: [SPRING] for one in people[:500]}, part=1)])
     await house.hear(*[announcement({one: [SPRING] for one in people[500:]}, part=2)])
-    started = time.monotonic()
 
-    async with asyncio.timeout(30):
-        await house.work_off()
+    await house.work_off()
 
-    print(f"1000 mails, 3000 deliveries: {time.monotonic() - started:.1f} s")
     assert sorted(address for address, _ in box.messages) == sorted(address_of(one) for one in people)
 
 

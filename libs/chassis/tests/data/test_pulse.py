@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
-from time import perf_counter
 from typing import Any
 
 from souk.chassis import gauges
@@ -31,14 +30,9 @@ async def test_a_record_on_its_way_is_always_in_a_reading(house: House) -> None:
         held.set()
         await eventually(lambda: _caught_up(reader))
         done = await reader.read()
-        first = perf_counter()
-        for _ in range(20):
-            await reader.read()
-        each = (perf_counter() - first) / 20
 
     assert (waiting.outbox, behind.lag, done.lag) == (12, 12, 0)
     assert done.progress == behind.progress + 12
-    assert each < 0.05
 
 
 async def test_the_first_timer_after_the_clock_is_named(desk: House) -> None:

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import httpx
@@ -114,11 +113,9 @@ async def test_service_migrates_becomes_ready_serves_and_ends_in_order(service):
     _, _, url = service
     before = _command(service, "migrate")
     again = _command(service, "migrate")
-    since = time.monotonic()
     process = _started(service, "all")
     try:
         await _ready(url, process)
-        ready_after = time.monotonic() - since
         async with httpx.AsyncClient(base_url=url) as client:
             pulse = (await client.get("/internal/pulse")).json()
             slow = asyncio.create_task(client.post("/v1/things/slow"))
@@ -136,7 +133,6 @@ async def test_service_migrates_becomes_ready_serves_and_ends_in_order(service):
     assert not [
         line for line in errors.decode().splitlines() if json.loads(line)["level"] in ("error", "critical")
     ]
-    assert ready_after < 20
     assert _command(service, "lag")[0]["outbox"] == 0
     assert _command(service, "deadletter", "list") == []
 
