@@ -25,7 +25,6 @@ from souk.notify.channels.smtp import read_server
 from souk.notify.channels.webpush import read_key
 
 SOUK = str(Path(sys.executable).parent / "souk")
-PATIENCE = 10.0
 
 
 def souk(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
