@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from joserfc import jwt
 from joserfc.jwk import ECKey
+from prometheus_client import REGISTRY
 from py_vapid import Vapid02
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -172,8 +173,10 @@ async def test_a_payment_mail_says_the_amount(house: House, box: Mailbox) -> Non
 
 async def test_a_refused_address_bounces_and_is_not_used_again(house: House, box: Mailbox) -> None:
     box.answers["RCPT", address_of(MARIE)] = ["550 5.1.1 no such user"]
+    before = handed_over("failed")
     await house.told(contact(), payment(status="paid"))
     assert (await house.statuses())["email"] == "failed"
+    assert handed_over("failed") == before + 1
 
     await house.told(payment(payment_id=SPRING, status="paid"))
     await house.hear(contact(version=2, email="new@example.org"))
@@ -184,6 +187,11 @@ async def test_a_refused_address_bounces_and_is_not_used_again(house: House, box
     )
     assert statuses == [("suppressed", "bounced"), ("failed", "refused_550"), ("sent", None)]
     assert await house.query("SELECT 1 FROM suppression") == []
+
+
+def handed_over(result: str) -> float:
+    labels = {"channel": "email", "result": result}
+    return REGISTRY.get_sample_value("souk_notify_handed_over_total", labels) or 0
 
 
 @pytest.mark.parametrize("stage", ["RCPT", "DATA"])
@@ -198,10 +206,12 @@ async def test_a_temporary_refusal_is_tried_again(house: House, box: Mailbox, st
 
 async def test_a_message_without_an_answer_is_never_sent_again(house: House, box: Mailbox) -> None:
     box.answers["DATA", address_of(MARIE)] = ["drop"]
+    before = handed_over("unknown")
 
     await house.told(contact(), payment(status="paid"))
 
     assert box.messages == []
+    assert handed_over("unknown") == before + 1
     assert await house.query("SELECT status, detail FROM delivery WHERE channel = 'email'") == [
         ("unknown", "no_answer")
     ]
@@ -213,9 +223,12 @@ async def test_a_server_that_is_away_costs_no_attempt(house: House, caplog: pyte
         pass
     outlet = house.outlets["email"] = mail_outlet(port)
     await house.hear(contact(), payment(status="paid"))
+    untouched, sent = handed_over("untouched"), handed_over("sent")
 
     working = asyncio.create_task(house.work_off())
     await eventually(lambda: said(caplog, "channel away"))
+    assert handed_over("untouched") > untouched
+    assert handed_over("sent") == sent
     async with mail_server(box, port):
         await working
         await outlet.close()

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from prometheus_client import REGISTRY
 from sqlalchemy import text
 
 from souk.chassis import ends, envelope, telemetry
@@ -195,6 +196,26 @@ async def test_a_failing_timer_is_due_until_it_succeeds_and_lets_others_pass(des
         await eventually(lambda: _nothing_due(desk))
 
     assert await desk.applied() == ["b 0", "a 2"]
+
+
+async def test_what_is_due_and_what_failed_is_told(desk: House) -> None:
+    timers = Timers()
+    mended = False
+
+    @timers.on("told")
+    async def fire(work: Work, timer: Timer) -> None:
+        if not mended:
+            raise LookupError("not yet")
+
+    async def told(due: int, failures: int) -> bool:
+        failed = REGISTRY.get_sample_value("souk_timer_failures_total", {"kind": "told"}) or 0
+        return REGISTRY.get_sample_value("souk_timers_due") == due and failed >= failures
+
+    await _schedule(desk, ("told", "a", START), ("told", "b", START))
+    async with running(_runner(timers, desk.billing).run()):
+        await eventually(lambda: told(due=2, failures=3))
+        mended = True
+        await eventually(lambda: told(due=0, failures=3))
 
 
 async def test_a_cancelled_timer_does_not_fire(desk: House) -> None:

@@ -5,6 +5,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from prometheus_client import REGISTRY
 
 from souk.chassis.problems import locale_of
 
@@ -163,6 +164,8 @@ async def test_get_cannot_write(api):
 async def test_database_away_is_unavailable_with_retry_after(api, admin_sql):
     database = api.units.engine.url.database
     cut = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'"
+    refused = {"route": "/v1/things", "method": "POST", "status": "503"}
+    before = _requests(refused)
     slow = asyncio.create_task(api.post({"name": "slow"}, "k1"))
     await _until_sleeping(api)
 
@@ -174,6 +177,11 @@ async def test_database_away_is_unavailable_with_retry_after(api, admin_sql):
     assert int(answer.headers["retry-after"]) > 0
     assert retried.status_code == 201
     assert await api.names() == ["slow"]
+    assert _requests(refused) == before + 1
+
+
+def _requests(labels):
+    return REGISTRY.get_sample_value("souk_http_request_duration_seconds_count", labels) or 0
 
 
 async def _until_sleeping(api):

@@ -122,7 +122,9 @@ async def test_service_migrates_becomes_ready_serves_and_ends_in_order(service):
             await _request_is_open(client)
             process.send_signal(signal.SIGTERM)
             answer = await slow
-        _, errors = process.communicate(timeout=12)
+            _, errors = process.communicate(timeout=12)
+            with pytest.raises(httpx.ConnectError):
+                await client.get("/metrics")
     finally:
         process.kill()
 
