@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import promql_parser as promql
 import pytest
@@ -26,6 +26,7 @@ from souk.chassis.metrics_document import document
 from souk.chassis.pulse import Reading
 from souk.checker.finding import Finding
 from souk.contracts.topic import SERVICES
+from souk.notify.channels.outlet import Result
 
 ROOT = Path(__file__).parents[2]
 RULES = (ROOT / "deploy/observability/alerts.yaml").read_text()
@@ -38,6 +39,8 @@ INDEX = (ROOT / "docs/runbooks/README.md").read_text()
 
 TARGET = {"job", "instance"}
 """Labels that a scrape adds."""
+VALUES = {"result": get_args(Result)}
+"""What a label may say, where it is one of a few words."""
 SECTIONS = ("At risk", "Look first", "Do", "Over when", "Rehearsed")
 PRINTS: Mapping[str, tuple[Any, ...]] = {
     "lag": (Reading,),
@@ -125,6 +128,11 @@ def _about_expression(expression: Any) -> Iterator[str]:
             yield f"no metric {selector.name}"
         elif extra := {matcher.name for matcher in selector.matchers.matchers} - KNOWN[selector.name]:
             yield f"{selector.name} has no label {sorted(extra)}"
+        for matcher in selector.matchers.matchers:
+            words = matcher.value.split("|")
+            yield from (
+                f"no {matcher.name} {word}" for word in words if word not in VALUES.get(matcher.name, words)
+            )
     for aggregate in _parts(expression, promql.AggregateExpr):
         if aggregate.modifier is None or aggregate.modifier.type != promql.AggModifierType.By:
             yield "an aggregate keeps its labels by `by`"
@@ -320,6 +328,7 @@ STUCK = "docs/runbooks/outbox-stuck.md"
         ("alert: SoukOutboxGrows", "alert: SoukOutboxStuck", "SoukOutboxStuck: there twice"),
         ("for: 1m", "for: soon", "SoukOutboxStuck: `for` is no duration"),
         ("{severity: page}", "{severity: loud}", "SoukServiceAway: neither page nor ticket"),
+        ('"untouched"', '"away"', "SoukChannelAway: no result away"),
         ("for: 1m\n", "while: 1m\n", "SoukOutboxStuck: no such keys: ['while']"),
         ("job }} has not brought", "topic }} has not brought", "topic is no label of the result"),
         ("has not brought", "stands. It has not brought", "SoukOutboxStuck: a summary is one sentence"),
