@@ -126,6 +126,7 @@ async def test_answered_clicks_are_counted_once_whatever_is_down_or_killed(house
                 return pulse["outbox"] == 0 and pulse["lag"] == 0
 
             await eventually(quiet)
+            counted = await measured(client, url)
             process.send_signal(signal.SIGTERM)
             assert process.wait(10) == 0
 
@@ -134,6 +135,7 @@ async def test_answered_clicks_are_counted_once_whatever_is_down_or_killed(house
             key = {"idempotency-key": "the same click"}
             down = [await client.get(f"{url}/r/{slug}", headers=key) for _ in range(2)]
             assert (await client.get(f"{url}/internal/pulse")).json()["outbox"] == 2
+            waiting = await measured(client, url)
             process.send_signal(signal.SIGKILL)
             process.wait(10)
         newest = max(spool.glob("*.clicks"))
@@ -144,6 +146,12 @@ async def test_answered_clicks_are_counted_once_whatever_is_down_or_killed(house
             await eventually(quiet_of(client, url))
 
     assert [answer.status_code for answer in (first, bot, unknown, posted)] == [302, 302, 404, 405]
+    assert counted['souk_tracking_redirects_total{status="404"}'] == 1
+    assert counted['souk_tracking_redirects_total{status="302"}'] >= 3
+    spool_age = "souk_tracking_spool_age_seconds"
+    assert (counted["souk_tracking_spooled_clicks"], counted[spool_age]) == (0, 0)
+    assert waiting["souk_tracking_spooled_clicks"] == 2
+    assert waiting[spool_age] > 0
     where, _, rest = first.headers["location"].partition("souk_click=")
     click_id, _, fragment = rest.partition("#")
     assert (where, fragment) == ("https://shop.example/spring?a=1&", "top")
@@ -154,6 +162,14 @@ async def test_answered_clicks_are_counted_once_whatever_is_down_or_killed(house
         ("billable", "blog.example"), ("bot", None), ("duplicate", None),
     ]  # fmt: skip
     assert UUID(click_id) in {row[0] for row in rows}
+
+
+async def measured(client, url):
+    """What `/metrics` says, by name and labels."""
+    lines = (await client.get(f"{url}/metrics")).text.splitlines()
+    return {
+        name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")
+    }
 
 
 def quiet_of(client, url):

@@ -7,7 +7,10 @@ from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
 from souk.chassis.clock import Clock, from_micros
+from souk.tracking.metrics import REDIRECTS
 from souk.tracking.redirect.spool import Spool, encode
 from souk.tracking.redirect.targets import Target, Targets
 from souk.tracking.redirect.visitors import Visitors, client_address, is_bot
@@ -21,6 +24,7 @@ _NO_STORE = (b"cache-control", b"no-store")
 _LENGTH_0 = (b"content-length", b"0")
 _HOST = frozenset("abcdefghijklmnopqrstuvwxyz0123456789.-")
 _LONGEST_HOST = 253
+_ANSWERED = {status: REDIRECTS.labels(str(status)) for status in (302, 404, 405, 503)}
 
 
 class Redirect:
@@ -51,41 +55,39 @@ class Redirect:
             return
         path: bytes = scope.get("raw_path") or scope["path"].encode()
         if path.startswith(_PREFIX):
-            await self._lead(scope, path[len(_PREFIX) :].partition(b"?")[0], send)
+            status = await self._lead(scope, path[len(_PREFIX) :].partition(b"?")[0], send)
+            _ANSWERED[status].inc()
         elif path == b"/health/live":
             await _answer(send, 200, {"status": "ok"})
         elif path == b"/health/ready":
             why = self._ready()
             await _answer(send, 503 if why else 200, {"status": why or "ok"})
+        elif path == b"/metrics":
+            await _send(send, 200, generate_latest(), CONTENT_TYPE_LATEST.encode())
         elif path == b"/internal/pulse":
             await _answer(send, 200, await self._pulse())
         else:
             await _answer(send, 404, _problem("not_found", "Nothing is here", 404))
 
-    async def _lead(self, scope: Scope, slug: bytes, send: Send) -> None:
+    async def _lead(self, scope: Scope, slug: bytes, send: Send) -> int:
+        """Answer; the status."""
         target = self._targets.by_slug.get(slug)
         method = scope["method"]
         if method not in ("GET", "HEAD"):
-            await _answer(send, 405, _problem("method_not_allowed", "This method is not offered here", 405))
-        elif target is None:
-            if self._targets.loaded:
-                await _answer(send, 404, _problem("unknown_link", "There is no such link", 404))
-            else:
-                await _answer(
-                    send, 503, _problem("unavailable", "Not available for the moment", 503), retry=True
-                )
-        elif method == "HEAD":
-            await _found(send, target.plain)
-        else:
-            click = self._click_id(scope, target)
-            try:
-                await self._spool.append(self._frame(scope, target, click))
-            except OSError:
-                await _answer(
-                    send, 503, _problem("unavailable", "Not available for the moment", 503), retry=True
-                )
-                return
-            await _found(send, target.before + str(click).encode() + target.after)
+            problem = _problem("method_not_allowed", "This method is not offered here", 405)
+            return await _answer(send, 405, problem)
+        if target is None and self._targets.loaded:
+            return await _answer(send, 404, _problem("unknown_link", "There is no such link", 404))
+        if target is None:
+            return await _unavailable(send)
+        if method == "HEAD":
+            return await _found(send, target.plain)
+        click = self._click_id(scope, target)
+        try:
+            await self._spool.append(self._frame(scope, target, click))
+        except OSError:
+            return await _unavailable(send)
+        return await _found(send, target.before + str(click).encode() + target.after)
 
     def _click_id(self, scope: Scope, target: Target) -> UUID:
         """New for each click; the same for requests that a client sends again under one Idempotency-Key."""
@@ -137,7 +139,7 @@ def _host_of(referrer: bytes) -> str:
     return text if text and len(text) <= _LONGEST_HOST and _HOST.issuperset(text) else ""
 
 
-async def _found(send: Send, location: bytes) -> None:
+async def _found(send: Send, location: bytes) -> int:
     await send(
         {
             "type": "http.response.start",
@@ -146,16 +148,24 @@ async def _found(send: Send, location: bytes) -> None:
         }
     )
     await send({"type": "http.response.body", "body": b""})
+    return 302
 
 
-async def _answer(send: Send, status: int, body: dict[str, Any], *, retry: bool = False) -> None:
-    data = json.dumps(body).encode()
+async def _unavailable(send: Send) -> int:
+    problem = _problem("unavailable", "Not available for the moment", 503)
+    return await _answer(send, 503, problem, (b"retry-after", b"1"))
+
+
+async def _answer(send: Send, status: int, body: dict[str, Any], *more: tuple[bytes, bytes]) -> int:
     kind = b"application/problem+json" if "reason" in body else b"application/json"
-    headers = [(b"content-type", kind), (b"content-length", str(len(data)).encode()), _NO_STORE]
-    if retry:
-        headers.append((b"retry-after", b"1"))
+    return await _send(send, status, json.dumps(body).encode(), kind, *more)
+
+
+async def _send(send: Send, status: int, data: bytes, kind: bytes, *more: tuple[bytes, bytes]) -> int:
+    headers = [(b"content-type", kind), (b"content-length", str(len(data)).encode()), _NO_STORE, *more]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": data})
+    return status
 
 
 def _problem(reason: str, title: str, status: int) -> dict[str, Any]:

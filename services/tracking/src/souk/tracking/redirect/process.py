@@ -14,6 +14,7 @@ from souk.chassis.supervision import supervise
 from souk.contracts.topic import Topic
 from souk.contracts.topics.clicks import CLICKS
 from souk.contracts.topics.links import LINKS
+from souk.tracking.metrics import SPOOL_AGE_SECONDS, SPOOLED_CLICKS
 from souk.tracking.redirect.app import Redirect
 from souk.tracking.redirect.delivery import Delivery
 from souk.tracking.redirect.spool import Spool
@@ -49,6 +50,8 @@ def parts(settings: TrackingSettings, clicks: Topic[Any], links: Topic[Any]) -> 
     targets = Targets(settings.spool / "links.jsonl")
     targets.load()
     spool = Spool(settings.spool)
+    SPOOLED_CLICKS.set_function(lambda: spool.depth)
+    SPOOL_AGE_SECONDS.set_function(lambda: spool.age)
     feed = Feed(targets, access, links)
     delivery = Delivery(
         spool,

@@ -12,6 +12,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from time import time
 from uuid import UUID
 from zlib import crc32
 
@@ -52,11 +53,13 @@ def decode(data: bytes) -> Iterator[Spooled]:
 
 @dataclass(slots=True)
 class Segment:
-    """synced: bytes that are safe. sent: bytes that Kafka has acknowledged. records: in `synced`."""
+    """synced: bytes that are safe. sent: bytes that Kafka has acknowledged. records: in `synced`.
+    begun: when it was made, in seconds since the epoch; of an earlier run's, when it was last written."""
 
     path: Path
     synced: int
     records: int
+    begun: float
     sent: int = 0
 
 
@@ -94,7 +97,7 @@ class Spool:
             whole = list(decode(data))
             if whole:
                 length = sum(_HEAD.size + 17 + len(each.value) for each in whole)
-                found.append(Segment(path, length, len(whole)))
+                found.append(Segment(path, length, len(whole), path.stat().st_mtime))
             else:
                 path.unlink()
         return found
@@ -102,6 +105,11 @@ class Spool:
     @property
     def depth(self) -> int:
         return sum(segment.records for segment in self.segments)
+
+    @property
+    def age(self) -> float:
+        """Seconds for which the oldest segment has been there; 0 when there is none."""
+        return max(time() - self.segments[0].begun, 0.0) if self.segments else 0.0
 
     async def append(self, frame: bytes) -> None:
         """Return when the click is on disk. Raises OSError when it can't be written."""
@@ -168,7 +176,7 @@ class Spool:
             self._close()
 
     def _open(self) -> None:
-        segment = Segment(self._folder / f"{self._next:012d}{_SUFFIX}", 0, 0)
+        segment = Segment(self._folder / f"{self._next:012d}{_SUFFIX}", 0, 0, time())
         # Whatever fails below, the next try is not in the way of what this one left.
         self._next += 1
         file = os.open(segment.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
