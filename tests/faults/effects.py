@@ -3,37 +3,44 @@
 Read from the services' databases, and compared with what clients were told.
 """
 
+import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Literal
+from email import message_from_bytes
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import asyncpg
 from history import History, Told
 
 from souk.checker.clicks import lost
+from souk.checker.places import COPIES
 
-Fault = Literal["lost", "doubled", "undone"]
+Fault = Literal["lost", "doubled", "undone", "told_twice", "went_back"]
 MICROS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """lost: acknowledged without an effect. doubled: more than one. undone: an effect that was refused."""
+    """lost: acknowledged without an effect. doubled: more than one. undone: an effect that was refused.
+    told_twice: a message that went out more than once. went_back: what only grows became less."""
 
     fault: Fault
     kind: str
     subject: str
 
 
-Databases = Mapping[str, asyncpg.Connection]
+Databases = Mapping[str, asyncpg.Pool]
 Check = Callable[[Databases, History], Awaitable[list[Broken]]]
 
 
 async def check(databases: Databases, history: History) -> list[Broken]:
-    """databases: one connection for each service. The suite must be at rest."""
+    """databases: by service. The suite must be at rest."""
     return [broken for each in CHECKS for broken in await each(databases, history)]
 
 
@@ -94,10 +101,49 @@ async def moves(databases: Databases, history: History) -> list[Broken]:
 
 
 async def clicks(databases: Databases, history: History) -> list[Broken]:
-    """Every click that got its redirect is kept and counted, once."""
+    """Every click that got its redirect is kept and counted, once; a link has no more than were asked for."""
     told = [t.answer["click"] for t in history.of("click", "acknowledged") if "click" in t.answer]
     findings = await lost(databases["tracking"], [UUID(each) for each in told])
-    return [Broken("lost", "click", f"{each.subject}: {each.detail}") for each in findings]
+    asked = Counter(t.subject["link"] for t in history.of("click", "acknowledged", "unknown"))
+    rows = await databases["tracking"].fetch(
+        "SELECT url, count(*) AS n FROM click JOIN link ON link.id = link_id WHERE url IS NOT NULL GROUP BY 1"
+    )
+    kept = {urlsplit(row["url"]).path: row["n"] for row in rows}
+    return [Broken("lost", "click", f"{each.subject}: {each.detail}") for each in findings] + [
+        Broken("doubled", "click", f"{link}: {number} are kept, {asked[link]} were asked for")
+        for link, number in kept.items()
+        if number > asked[link]
+    ]
+
+
+async def codes(databases: Databases, history: History) -> list[Broken]:
+    """Nobody shares a referral code."""
+    rows = await databases["influencer"].fetch(
+        "SELECT campaign_id || ' ' || referral_code AS name FROM participation"
+        " WHERE referral_code IS NOT NULL GROUP BY 1 HAVING count(*) > 1"
+    )
+    return [Broken("doubled", "code", row["name"]) for row in rows]
+
+
+async def facts(databases: Databases, history: History) -> list[Broken]:
+    """What billing decides of a post, link or order it decides by ever newer versions; and no fact waits for
+    what is there."""
+    older = await databases["billing"].fetch(
+        "SELECT subject, min(subject_version) AS version FROM (SELECT subject, subject_version,"
+        " lag(subject_version) OVER (PARTITION BY topic, subject ORDER BY id) AS before FROM entry"
+        " WHERE topic = ANY($1)) AS told WHERE subject_version < before GROUP BY 1",
+        ["tracking.posts.v1", "tracking.links.v1", "tracking.conversions.v1"],
+    )
+    waiting = await databases["billing"].fetch(
+        "SELECT item.id FROM item JOIN participation ON participation.id = item.participation_id"
+        " JOIN account ON account.id = item.campaign_id"
+        " WHERE NOT folded AND account.approved AND NOT behind"
+        " AND terms_version >= greatest(1, terms_needed)"
+    )
+    return [
+        *(Broken("went_back", "ledger", f"{row['subject']} to version {row['version']}") for row in older),
+        *(Broken("lost", "fact", str(row["id"])) for row in waiting),
+    ]
 
 
 async def orders(databases: Databases, history: History) -> list[Broken]:
@@ -171,7 +217,73 @@ async def payments(databases: Databases, history: History) -> list[Broken]:
     ] + [Broken("doubled", "payment", str(row["influencer_id"])) for row in doubled]
 
 
-CHECKS: Sequence[Check] = (drafts, approvals, budgets, joins, moves, clicks, orders, judgements, payments)
+CHECKS: Sequence[Check] = (
+    *(drafts, approvals, budgets, joins, moves, codes),
+    *(clicks, orders, judgements, facts, payments),
+)
+
+
+def mails(mailbox: Path) -> list[Broken]:
+    """Mails that the mail server, whose file this is, got more than once."""
+    with closing(sqlite3.connect(f"file:{mailbox}?mode=ro", uri=True)) as kept:
+        got = Counter(
+            message_from_bytes(content.partition(b"\r\n\r\n")[0])["Message-ID"]
+            for (content,) in kept.execute("SELECT content FROM message")
+        )
+    return [Broken("told_twice", "mail", name) for name, times in got.items() if times > 1]
+
+
+_BACK = frozenset(
+    {
+        *("rewind_group", "recreate_topic", "truncate_topic", "lose_kafka", "rebuild_copies"),
+        *("kill_broker", "freeze_broker"),
+    }
+)
+"""Faults after which a service may read a topic again: for a moment a partition's new leader knows less of
+what is acknowledged than the old one did."""
+
+
+@dataclass(slots=True)
+class Watch:
+    """Looks again and again, while there is load, at what only grows: positions, and the versions of copies.
+
+    back: the faults meanwhile. `_BACK` move positions, and `rebuild_copies` has copies written anew.
+    """
+
+    back: set[str]
+    broken: list[Broken] = field(default_factory=list)
+    _seen: dict[tuple[Any, ...], int] = field(default_factory=dict)
+
+    async def look(self, databases: Databases) -> None:
+        if not self.back & _BACK:
+            for service, database in databases.items():
+                await self._compare(service, "position", database, _POSITIONS)
+        if "rebuild_copies" not in self.back:
+            for service, copied, query in _VERSIONS:
+                await self._compare(service, copied, databases[service], query)
+
+    async def _compare(self, service: str, kind: str, database: asyncpg.Pool, query: str) -> None:
+        """A database that is away is looked at when it is back."""
+        with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            for name, value in await database.fetch(query):
+                before = self._seen.get((service, kind, name), value)
+                if value < before:
+                    words = f"{name} from {before} to {value}"
+                    self.broken.append(Broken("went_back", f"{service} {kind}", words))
+                self._seen[service, kind, name] = value
+
+
+_POSITIONS = "SELECT topic || ' ' || partition, next_offset FROM consumer_offset"
+_VERSIONS = [
+    (
+        place.service,
+        f"{place.table} of {state.__name__}",
+        f"SELECT id, ({place.version})::bigint FROM {place.table} WHERE {place.where}",
+    )
+    for state, places in COPIES.items()
+    for place in places
+    if place.at is None
+]
 
 
 async def _counted(database: asyncpg.Connection, query: str) -> Counter[str]:

@@ -351,6 +351,9 @@ class Market:
             "refund", campaign=this.id, order=str(order.content["id"]), refund=str(number), amount=str(amount)
         )
         await self._hook(told, this, "refunds/create", content)
+        if chance.random() < 0.2:
+            again = self.history.ask("refund", **told.subject)
+            await self._hook(again, this, "refunds/create", content)
 
     async def _hook(self, told: Told, this: Campaign, topic: shop.Topic, content: Json) -> None:
         assert this.shop is not None
