@@ -7,7 +7,7 @@ from a topic is published again.
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -17,18 +17,18 @@ import records
 import redis.asyncio as redis
 from cluster import Cluster
 from market import Market
+from mutants import Aim
 
-from souk.contracts.topic import SERVICES, Service
+from souk.contracts.topic import SERVICES, Service, Topic
 from souk.contracts.topics import TOPICS
 
-_SERVERS = ("kafka", "database")
 _BURST_SECONDS = 0.1
 
 
 @dataclass(slots=True)
 class Scene:
     """What faults act upon. longest: seconds that one may last. malformed: keys and places of records that
-    nobody can read, for the checker to know."""
+    nobody can read, for the checker to know. aim: what they choose from."""
 
     cluster: Cluster
     market: Market
@@ -36,9 +36,24 @@ class Scene:
     longest: float
     said: Callable[[str], None]
     malformed: set[str]
+    aim: Aim = field(default_factory=Aim)
+
+    def service(self) -> Service:
+        return self.chance.choice(self.aim.services)
 
     def service_process(self) -> str:
-        return self.chance.choice(sorted(self.cluster.service_processes))
+        known = sorted(self.cluster.service_processes)
+        return self.chance.choice([name for name in known if name.startswith(self.aim.processes)])
+
+    def topic(self, *, compacted: bool = False) -> Topic[Any]:
+        return self.chance.choice(
+            [
+                each
+                for each in TOPICS
+                if (not self.aim.topics or each.name in self.aim.topics)
+                and (not compacted or each.config["cleanup.policy"] == "compact")
+            ]
+        )
 
     async def a_while(self) -> None:
         await asyncio.sleep(self.chance.uniform(0.2, self.longest))
@@ -130,8 +145,7 @@ async def lose_answers(scene: Scene) -> None:
 
 
 def _link(scene: Scene) -> Any:
-    service, server = scene.chance.choice(SERVICES), scene.chance.choice(_SERVERS)
-    return scene.cluster.links[f"{service}.{server}"]
+    return scene.cluster.links[f"{scene.service()}.{scene.chance.choice(scene.aim.servers)}"]
 
 
 async def _restore(scene: Scene, link: Any) -> None:
@@ -143,7 +157,7 @@ async def _restore(scene: Scene, link: Any) -> None:
 
 async def fewer_workers(scene: Scene) -> None:
     """Workers leave and come back: the partitions move twice."""
-    service = scene.chance.choice(SERVICES)
+    service = scene.service()
     workers = [name for name in scene.cluster.service_processes if name.startswith(f"{service}-worker-")]
     gone = scene.chance.choice(workers)
     for _ in range(scene.chance.randint(1, 2)):
@@ -158,7 +172,7 @@ async def move_clock(scene: Scene) -> None:
 
 async def slow_outside(scene: Scene) -> None:
     """Mail, push and platforms answer late, badly or not at all."""
-    for prefix in ("/youtube", "/smtp", "/push"):
+    for prefix in ("/youtube", "/smtp/rcpt", "/smtp/data", "/push"):
         fault: dict[str, Any] = scene.chance.choice(
             [{"status": 503}, {"slow": scene.chance.uniform(0.5, scene.longest)}, {"reset": True}]
         )
@@ -169,7 +183,7 @@ async def slow_outside(scene: Scene) -> None:
 
 async def rewind_group(scene: Scene) -> None:
     """All positions of a service go back to the beginning, in its database and in Kafka."""
-    service = scene.chance.choice(SERVICES)
+    service = scene.service()
     connection = await asyncpg.connect(scene.cluster.stack.postgres.url("admin", service), timeout=10)
     try:
         await connection.execute("UPDATE consumer_offset SET next_offset = 0")
@@ -179,17 +193,17 @@ async def rewind_group(scene: Scene) -> None:
 
 async def resend(scene: Scene) -> None:
     """The last records of some keys come once more, in another order."""
-    await records.resend(scene.cluster.stack, scene.chance, scene.chance.choice(TOPICS).name)
+    await records.resend(scene.cluster.stack, scene.chance, scene.topic().name)
 
 
 async def send_malformed(scene: Scene) -> None:
-    topic = scene.chance.choice(TOPICS).name
+    topic = scene.topic().name
     scene.malformed |= await records.send_malformed(scene.cluster.stack, scene.chance, topic)
 
 
 async def recreate_topic(scene: Scene) -> None:
     """A topic is lost, comes back empty or as an older copy of itself, and its owner publishes again."""
-    topic = scene.chance.choice([each for each in TOPICS if each.config["cleanup.policy"] == "compact"])
+    topic = scene.topic(compacted=True)
     keep = scene.chance.choice((0.0, 0.5))
     await records.recreate(scene.cluster.stack, topic, keep)
     await scene.cluster.command(topic.owner, "republish", topic.name)
@@ -197,7 +211,7 @@ async def recreate_topic(scene: Scene) -> None:
 
 async def truncate_topic(scene: Scene) -> None:
     """The first half of a topic's records goes."""
-    topic = scene.chance.choice([each for each in TOPICS if each.config["cleanup.policy"] == "compact"])
+    topic = scene.topic(compacted=True)
     await records.truncate(scene.cluster.stack, topic.name, 0.5)
     await scene.cluster.command(topic.owner, "republish", topic.name)
 
@@ -210,8 +224,7 @@ async def lose_kafka(scene: Scene) -> None:
 
 
 async def rebuild_copies(scene: Scene) -> None:
-    service: Service = scene.chance.choice(SERVICES)
-    await scene.cluster.command(service, "rebuild")
+    await scene.cluster.command(scene.service(), "rebuild")
 
 
 LIGHT: Mapping[str, Fault] = {
@@ -231,14 +244,14 @@ HEAVY: Mapping[str, Fault] = {
 """Faults that need Kafka and the owner's database while they are mended: they come alone, at the end."""
 
 
-def planned(chance: random.Random, turn: int) -> tuple[Sequence[str], str | None]:
+def planned(chance: random.Random, turn: int) -> tuple[Sequence[str], Sequence[str]]:
     """The faults of a round that overlap, and the one after them. Every kind comes before any comes twice."""
     light = sorted(LIGHT)
     random.Random(turn // len(light)).shuffle(light)
     chosen = [light[(turn * 4 + n) % len(light)] for n in range(4)]
     chance.shuffle(chosen)
     heavy = sorted(HEAVY)
-    return chosen, heavy[(turn // 2) % len(heavy)] if turn % 2 else None
+    return chosen, [heavy[(turn // 2) % len(heavy)]] if turn % 2 else []
 
 
 async def disturb(scene: Scene, names: Iterable[str]) -> list[str]:

@@ -5,8 +5,8 @@ import json
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,9 +16,10 @@ import asyncpg
 import effects
 import videos
 from cluster import Cluster, cluster
-from disturbances import Scene, disturb, planned
+from disturbances import HEAVY, LIGHT, Scene, disturb, planned
 from history import History
 from market import Market
+from mutants import Aim, Mutant, launcher
 
 from souk.chassis.clock import ManualClock
 from souk.checker.check import check
@@ -30,6 +31,8 @@ OPENING = datetime(2017, 1, 2, 6, tzinfo=UTC)
 MAKERS, PEOPLE = 24, 8
 _TICK_SECONDS, _TICK = 0.25, timedelta(minutes=45)
 _REST_SECONDS = 150.0
+_REST_SECONDS_OF_MUTANTS = 60.0
+_LOOK_SECONDS = 0.2
 
 
 @dataclass(slots=True)
@@ -91,21 +94,27 @@ async def play(
     seconds: float,
     *,
     until: float = float("inf"),
-    start: Sequence[str] = (),
-    mutant: str | None = None,
+    mutant: Mutant | None = None,
+    control: bool = False,
     said: Callable[[str], None] = print,
 ) -> Report:
     """Up to `rounds` rounds of `seconds` of load each on a fresh suite in `root`, ended early by what is
-    found, or when `until` (monotonic) has come. start: what to put before a service's command."""
-    report, history, began = Report(seed, mutant), History(), time.monotonic()
+    found, or when `until` (monotonic) has come.
+
+    mutant: what to run in the suite's place, with the faults that it names. control: these faults, but the
+    suite as it is.
+    """
+    report, history, began = Report(seed, mutant.name if mutant else None), History(), time.monotonic()
     malformed: set[str] = set()
+    start = launcher(mutant.name) if mutant and not control else ()
+    patience = _REST_SECONDS_OF_MUTANTS if start else _REST_SECONDS
     data = videos.write(root / "videos.csv", MAKERS, random.Random(seed))
     async with cluster(root / "data", opening=OPENING, data=data, start=start) as suite:
         market = Market(suite.gateway, suite.folder, videos.channels(MAKERS), seed, history)
         try:
-            await market.open(lambda: _rest(suite))
+            await market.open(lambda: _rest(suite, _REST_SECONDS))
             while report.rounds < rounds and report.sound and time.monotonic() < until:
-                await _round(suite, market, report, malformed, seconds, said)
+                await _round(suite, market, report, malformed, seconds, patience, mutant, said)
         finally:
             await market.close()
             report.seconds = round(time.monotonic() - began, 1)
@@ -120,36 +129,56 @@ async def _round(
     report: Report,
     malformed: set[str],
     seconds: float,
+    patience: float,
+    mutant: Mutant | None,
     said: Callable[[str], None],
 ) -> None:
-    """malformed: keys and places of records that nobody can read, of all rounds."""
+    """malformed: keys and places of records that nobody can read, of all rounds. patience: seconds within
+    which something moves on the way to rest."""
     chance = random.Random(f"{report.seed}:{report.rounds}")
 
     def note(name: str) -> None:
         report.faults[name] += 1
         said(f"round {report.rounds + 1}: {name}")
 
-    scene = Scene(suite, market, chance, min(seconds / 2, 30.0), note, malformed)
-    light, heavy = planned(chance, report.rounds)
+    aim = mutant.aim if mutant else Aim()
+    scene = Scene(suite, market, chance, min(seconds / 2, 30.0), note, malformed, aim)
+    light, heavy = _aimed(mutant) if mutant else planned(chance, report.rounds)
     stop = asyncio.Event()
-    async with asyncio.TaskGroup() as group:
+    watch = effects.Watch(back={*light, *heavy})
+    async with _databases(suite) as databases, asyncio.TaskGroup() as group:
+        group.create_task(_look(watch, databases, stop))
         group.create_task(market.trade(PEOPLE, stop))
         group.create_task(_tick(market, stop))
         began = time.monotonic()
         report.failed += await disturb(scene, light)
         await asyncio.sleep(max(0.0, seconds - (time.monotonic() - began)))
-        if heavy:
+        for name in heavy:
             await suite.ready()
-            report.failed += await disturb(scene, [heavy])
+            report.failed += await disturb(scene, [name])
         stop.set()
     await suite.heal()
     report.rounds += 1
     try:
-        said(f"round {report.rounds}: at rest after {await _timed(_rest(suite)):.1f} s")
+        said(f"round {report.rounds}: at rest after {await _timed(_rest(suite, patience)):.1f} s")
     except StackError as error:
         _count(report, "restless", str(error))
         return
+    for one in watch.broken:
+        _count(report, one.fault, f"{one.fault} {one.kind}: {one.subject}")
     await _judge(suite, market.history, scene, report)
+
+
+def _aimed(mutant: Mutant) -> tuple[Sequence[str], Sequence[str]]:
+    """Its faults that overlap, and those that come after them, alone."""
+    return [name for name in mutant.faults if name in LIGHT], [n for n in mutant.faults if n in HEAVY]
+
+
+async def _look(watch: effects.Watch, databases: effects.Databases, stop: asyncio.Event) -> None:
+    """Databases that are away are looked at when they are back."""
+    while not stop.is_set():
+        await watch.look(databases)
+        await asyncio.sleep(_LOOK_SECONDS)
 
 
 async def _tick(market: Market, stop: asyncio.Event) -> None:
@@ -159,8 +188,8 @@ async def _tick(market: Market, stop: asyncio.Event) -> None:
         await asyncio.sleep(_TICK_SECONDS)
 
 
-async def _rest(suite: Cluster) -> None:
-    await clock.settle(suite.pulses, patience=_REST_SECONDS)
+async def _rest(suite: Cluster, patience: float) -> None:
+    await clock.settle(suite.pulses, patience=patience)
 
 
 async def _timed(waiting: Any) -> float:
@@ -170,13 +199,9 @@ async def _timed(waiting: Any) -> float:
 
 
 async def _judge(suite: Cluster, history: History, scene: Scene, report: Report) -> None:
-    async with AsyncExitStack() as opened:
-        databases = {}
-        for service in SERVICES:
-            connection = await asyncpg.connect(suite.stack.postgres.url(service), timeout=10)
-            opened.push_async_callback(connection.close)
-            databases[service] = connection
+    async with _databases(suite) as databases:
         broken = await effects.check(databases, history)
+    broken += effects.mails(suite.folder.standins / "mail.sqlite")
     seen = await check(
         {service: suite.stack.postgres.url(service) for service in SERVICES},
         suite.stack.kafka.access("admin").client(),
@@ -194,6 +219,20 @@ async def _judge(suite: Cluster, history: History, scene: Scene, report: Report)
         ):
             continue
         _count(report, each.check, f"{each.check} {each.subject}: {each.detail}")
+
+
+@asynccontextmanager
+async def _databases(suite: Cluster) -> AsyncIterator[effects.Databases]:
+    """A few connections to each service's database, past its link."""
+    async with AsyncExitStack() as opened:
+        yield {
+            service: await opened.enter_async_context(
+                asyncpg.create_pool(
+                    suite.stack.postgres.url(service), min_size=0, max_size=1, timeout=10, command_timeout=30
+                )
+            )
+            for service in SERVICES
+        }
 
 
 def _count(report: Report, what: str, words: str) -> None:

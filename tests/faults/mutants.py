@@ -1,0 +1,607 @@
+"""Mutants: the suite with one of its guards taken away, each of which the rig must catch.
+
+`python tests/faults --mutant NAME` plays one with the faults that bring its harm out, `--all-mutants` all of
+them. `python mutants.py NAME <console script> <words…>` is what `cluster(start=…)` puts before every command:
+it runs the script with the texts of the mutant's modules replaced as they are imported, and fails when a text
+is not there exactly once.
+
+Where a second line of defence would hide the harm, both are taken away; where a race needs luck, the mutant
+lingers between its two halves. Each says so.
+"""
+
+import importlib.util
+import runpy
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from pathlib import Path
+from types import CodeType, ModuleType
+
+from souk.contracts.topic import SERVICES, Service
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """In the source of `module`: `old`, which is there exactly once, becomes `new`."""
+
+    module: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """What faults choose from. processes: beginnings of names; topics: none for all."""
+
+    services: Sequence[Service] = SERVICES
+    servers: Sequence[str] = ("kafka", "database")
+    processes: tuple[str, ...] = ("",)
+    topics: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """taken: what is taken away. faults: those of a round, by name. rounds: within which it is caught."""
+
+    name: str
+    taken: str
+    edits: tuple[Edit, ...]
+    faults: tuple[str, ...] = ()
+    aim: Aim = field(default_factory=Aim)
+    rounds: int = 3
+
+
+_APPLYING, _CONSUMER = "souk.chassis.applying", "souk.chassis.consumer"
+_RANGE = "from aiokafka.coordinator.assignors.range import RangePartitionAssignor\n"
+_SCATTERED = Edit(
+    _CONSUMER,
+    _RANGE,
+    _RANGE.replace("\n", " as _Range\n")
+    + """from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
+
+
+class RangePartitionAssignor(_Range):
+    @classmethod
+    def assign(cls, cluster, members):
+        shared = _Range.assign(cluster, members)
+        names = sorted(shared)
+        parts = {name: dict(shared[name].assignment) for name in names}
+        topics = sorted({topic for each in parts.values() for topic in each})
+        return {
+            name: ConsumerProtocolMemberAssignment(
+                cls.version,
+                [(t, parts[names[(k + n) % len(names)]].get(t, [])) for n, t in enumerate(topics)],
+                b"",
+            )
+            for k, name in enumerate(names)
+        }
+
+
+""",
+)
+"""One worker no longer has all topics of a campaign: the single writer that hides what a lock is for."""
+
+ALL = (
+    Mutant(
+        "position_before_apply",
+        "positions are committed before their records are applied, not with them",
+        (
+            Edit(
+                _APPLYING,
+                """\
+        fresh, moved = await _pass_fence(work, intake, records, believed)
+        if fresh:
+""",
+                """\
+        fresh, moved = await _pass_fence(work, intake, records, believed)
+        await fence.move(work, intake.group, moved)
+    async with units.begin() as work:
+        if fresh:
+""",
+            ),
+            Edit(
+                _APPLYING,
+                """\
+                await _handle(work, intake, topic, list(same_topic))
+        await fence.move(work, intake.group, moved)
+""",
+                "                await _handle(work, intake, topic, list(same_topic))\n",
+            ),
+        ),
+        ("cut", "cut", "cut", "kill_service", "kill_service", "kill_database"),
+        Aim(
+            ("tracking", "billing", "influencer"), ("database",), ("tracking-w", "billing-w", "influencer-w")
+        ),
+    ),
+    Mutant(
+        "failed_batch_skipped",
+        "a batch that failed is not read again",
+        (Edit(_CONSUMER, "            self._rewind(records)\n", "            pass\n"),),
+        ("cut", "cut", "cut", "kill_database"),
+        Aim(("tracking", "billing", "influencer"), ("database",)),
+    ),
+    Mutant(
+        "no_fence",
+        "the database's positions are neither locked nor compared",
+        (
+            Edit(
+                _APPLYING,
+                "    stored = await fence.lock(work, intake.group, partitions)\n",
+                "    stored = {each: believed[each] for each in partitions}\n",
+            ),
+        ),
+        ("delay", "delay", "freeze_service", "freeze_service", "freeze_service"),
+        Aim(("tracking", "billing"), ("database",), ("tracking-w", "billing-w")),
+    ),
+    Mutant(
+        "no_version_guard",
+        "a read copy takes a state that is older than what it holds",
+        (Edit("souk.chassis.store", "        where=table.c.version < statement.excluded.version,\n", ""),),
+        ("rewind_group",) * 4,
+        Aim(("influencer", "tracking", "notify")),
+    ),
+    Mutant(
+        "no_version_guard_in_books",
+        "billing folds a fact that is older than what its item has seen",
+        (
+            Edit(
+                "souk.billing.domain.folding",
+                """\
+    if item.fact.version >= fact.version:
+        return []
+    cause = """,
+                "    cause = ",
+            ),
+        ),
+        ("rewind_group",) * 3,
+        Aim(("billing",)),
+    ),
+    Mutant(
+        "topic_id_unknown",
+        "neither a topic's id nor its log's end is held against a position; either alone hides the other",
+        (
+            Edit(
+                "souk.chassis.fence",
+                """\
+        if position.topic_id != first[each].topic_id
+        or position.next_offset > ends[each]
+        or position.next_offset < first[each].next_offset
+""",
+                "        if position.next_offset < first[each].next_offset\n",
+            ),
+            Edit(
+                _APPLYING,
+                "        or stored[each].topic_id != believed[each].topic_id\n",
+                "",
+            ),
+            Edit(
+                _CONSUMER,
+                """\
+            if ids.get(each.topic, position.topic_id) != position.topic_id
+            or position.next_offset > log_ends[each]
+            or (each in stored""",
+                "            if (each in stored",
+            ),
+        ),
+        ("recreate_topic", "recreate_topic"),
+        Aim(topics=("tracking.links.v1", "influencer.participations.v1")),
+    ),
+    Mutant(
+        "relay_deletes_first",
+        "the relay deletes a batch before Kafka has acknowledged it",
+        (
+            Edit(
+                "souk.chassis.relay",
+                """\
+        async with asyncio.timeout_at(batch.expires_at):
+            await batch.acknowledged
+        await connection.execute("DELETE FROM outbox WHERE id = ANY($1::bigint[])", batch.ids)
+""",
+                """\
+        await connection.execute("DELETE FROM outbox WHERE id = ANY($1::bigint[])", batch.ids)
+        async with asyncio.timeout_at(batch.expires_at):
+            await batch.acknowledged
+""",
+            ),
+        ),
+        ("refuse", "half_open", "cut", "kill_service", "kill_service"),
+        Aim(("tracking", "billing"), ("kafka",), ("tracking-w", "billing-w")),
+    ),
+    Mutant(
+        "cursor_polling",
+        "the outbox is read as a log: what was sent is all up to the last id, though an earlier one may "
+        "commit later",
+        (
+            Edit(
+                "souk.chassis.relay",
+                '"DELETE FROM outbox WHERE id = ANY($1::bigint[])"',
+                '"DELETE FROM outbox WHERE shard = ANY(SELECT shard FROM outbox WHERE id = ANY($1::bigint[]))'
+                ' AND id <= (SELECT max(sent) FROM unnest($1::bigint[]) AS sent (sent))"',
+            ),
+        ),
+        ("delay",) * 4,
+        Aim(("influencer", "tracking"), ("database",)),
+    ),
+    Mutant(
+        "published_after_commit",
+        "what a unit publishes is written in a transaction after its own",
+        (
+            Edit(
+                "souk.chassis.work",
+                """\
+                yield work
+                published, scheduled = await work.write()
+        if published:
+""",
+                """\
+                yield work
+                outbox, work._outbox = work._outbox, []
+                published, scheduled = await work.write()
+        if outbox:
+            async with self.engine.begin() as connection:
+                source, topics = work._source, self._topics
+                after = Work(connection, work.now, source, topics, read_only=False)
+                after._outbox = outbox
+                published, _ = await after.write()
+        if published:
+""",
+            ),
+        ),
+        ("lose_answers", "lose_answers", "lose_answers", "cut", "kill_service"),
+        Aim(("tracking", "influencer", "campaign"), ("database",)),
+    ),
+    Mutant(
+        "answered_before_commit",
+        "a request is answered before its unit of work is committed",
+        (
+            Edit(
+                "souk.chassis.http",
+                "WorkDep = Annotated[Work, Depends(work_of)]\n",
+                """\
+WorkDep = Annotated[Work, Depends(work_of)]
+
+
+def _acknowledged(response: Response, unit: Unit) -> Response:
+    from starlette.background import BackgroundTask
+
+    response.background = BackgroundTask(unit.stack.pop_all().aclose)
+    return response
+""",
+            ),
+            Edit(
+                "souk.chassis.http",
+                "                    return await answer(request)\n",
+                "                    return _acknowledged(await answer(request), unit)\n",
+            ),
+            Edit(
+                "souk.chassis.http",
+                """\
+                return await idempotency.once(
+                    await work_of(request), request, caller, key, lambda: answer(request)
+                )
+""",
+                """\
+                return _acknowledged(
+                    await idempotency.once(
+                        await work_of(request), request, caller, key, lambda: answer(request)
+                    ),
+                    unit,
+                )
+""",
+            ),
+        ),
+        ("delay", "delay", "cut", "cut", "cut", "kill_service", "kill_service"),
+        Aim(("influencer", "campaign", "tracking"), ("database",), ("influencer-api", "campaign-api")),
+    ),
+    Mutant(
+        "key_stored_apart",
+        "an Idempotency-Key is stored after its effect, in a transaction of its own",
+        (
+            Edit(
+                "souk.chassis.idempotency",
+                """\
+    first = await work.scalar(
+        insert(idempotency_key)
+        .values(**where, fingerprint=fingerprint)
+        .on_conflict_do_nothing()
+        .returning(idempotency_key.c.key)
+    )
+""",
+                """\
+    known = await work.scalar(select(idempotency_key.c.key).filter_by(**where))
+    first = key if known is None else None
+""",
+            ),
+            Edit(
+                "souk.chassis.idempotency",
+                """\
+    await work.execute(
+        update(idempotency_key)
+        .filter_by(**where)
+        .values(status=response.status_code, headers=headers, body=body)
+    )
+    return response
+""",
+                """\
+
+    async def keep() -> None:
+        values = {**where, "fingerprint": fingerprint, "status": response.status_code}
+        async with request.state.unit.units.begin() as apart:
+            await apart.execute(
+                insert(idempotency_key).values(**values, headers=headers, body=body).on_conflict_do_nothing()
+            )
+
+    from starlette.background import BackgroundTask
+
+    response.background = BackgroundTask(keep)
+    return response
+""",
+            ),
+        ),
+        ("lose_answers",) * 6,
+        Aim(("campaign",), ("database",)),
+    ),
+    Mutant(
+        "budget_read_before_lock",
+        "billing reads an account, then locks it; and workers share campaigns, so that two meet in one",
+        (
+            _SCATTERED,
+            Edit(
+                "souk.billing.store.books",
+                """\
+    rows = await work.fetch_all(_LOCK, ids)
+    if len(rows) < len(ids["ids"]):
+        await work.execute(_PLACEHOLDERS, ids)
+        rows = await work.fetch_all(_LOCK, ids)
+    return""",
+                """\
+    await work.execute(_PLACEHOLDERS, ids)
+    read = select(account).where(account.c.id == any_(_IDS)).order_by(account.c.id)
+    rows = await work.fetch_all(read, ids)
+    await work.fetch_all(_LOCK, ids)
+    return""",
+            ),
+        ),
+        ("delay",) * 4,
+        Aim(("billing",), ("database",)),
+    ),
+    Mutant(
+        "no_placeholder_lock",
+        "billing's accounts and their placeholders are not locked; and workers share campaigns",
+        (
+            _SCATTERED,
+            Edit(
+                "souk.billing.store.books",
+                ".order_by(account.c.id).with_for_update()\n",
+                ".order_by(account.c.id)\n",
+            ),
+        ),
+        ("delay",) * 4,
+        Aim(("billing",), ("database",)),
+    ),
+    Mutant(
+        "early_facts_dropped",
+        "a fact that comes before its participation is dropped; and workers share campaigns, so that it can",
+        (
+            _SCATTERED,
+            Edit(
+                "souk.billing.handlers.accruals",
+                """\
+    waiting[fact.id] = fact.version
+    batch.waits[fact.id] = fact
+""",
+                "",
+            ),
+        ),
+        ("freeze_service",) * 3,
+        Aim(("billing",), ("database",), ("billing-w",)),
+    ),
+    Mutant(
+        "codes_read_then_given",
+        "the pool of referral codes is read without its lock",
+        (
+            Edit(
+                "souk.influencer.store.codes",
+                "select(referral_pool).where(referral_pool.c.campaign_id == campaign_id).with_for_update()\n",
+                "select(referral_pool).where(referral_pool.c.campaign_id == campaign_id)\n",
+            ),
+        ),
+        ("delay",) * 4,
+        Aim(("influencer",), ("database",)),
+    ),
+    Mutant(
+        "republish_unlocked",
+        "links are published again without their locks; it lingers between reading and writing",
+        (
+            Edit(
+                "souk.tracking.store.links",
+                "select(link).where(link.c.version > 0).order_by(link.c.id).limit(limit).with_for_update()\n",
+                "select(link).where(link.c.version > 0).order_by(link.c.id).limit(limit)\n",
+            ),
+            Edit(
+                "souk.chassis.republish",
+                "                work.republish(*states)\n",
+                """\
+                await __import__('asyncio').sleep(2)
+                work.republish(*states)
+""",
+            ),
+        ),
+        ("truncate_topic",) * 3,
+        Aim(topics=("tracking.links.v1",)),
+    ),
+    Mutant(
+        "spool_forgotten",
+        "the redirect begins with an empty spool",
+        (
+            Edit(
+                "souk.tracking.redirect.spool",
+                "            whole = list(decode(data))\n",
+                "            whole: list[Spooled] = []\n",
+            ),
+        ),
+        ("delay", "delay", *("kill_service",) * 6),
+        Aim(("tracking",), ("kafka",), ("tracking-redirect",)),
+    ),
+    Mutant(
+        "replayed_under_new_ids",
+        "clicks that are sent again after a restart get new ids",
+        (
+            Edit(
+                "souk.tracking.redirect.spool",
+                "            whole = list(decode(data))\n",
+                """\
+            from uuid import uuid4
+
+            whole = []
+            for each in decode(data):
+                new = uuid4()
+                value = each.value.replace(str(each.id).encode(), str(new).encode())
+                whole.append(Spooled(each.partition, new, value))
+            path.write_bytes(b"".join(encode(each.partition, each.id.bytes, each.value) for each in whole))
+""",
+            ),
+        ),
+        ("delay", "delay", *("kill_service",) * 6),
+        Aim(("tracking",), ("kafka",), ("tracking-redirect",)),
+    ),
+    Mutant(
+        "click_id_for_each_sending",
+        "the redirect does not look at a click's Idempotency-Key",
+        (
+            Edit(
+                "souk.tracking.redirect.app",
+                '            if name == b"idempotency-key" and 8 <= len(value) <= 255:\n',
+                '            if name == b"" and 8 <= len(value) <= 255:\n',
+            ),
+        ),
+        ("freeze_service", "freeze_service", "kill_gateway", "kill_gateway"),
+        Aim(processes=("tracking-redirect",)),
+    ),
+    Mutant(
+        "poll_overwrites_approved",
+        "a poll sets the counted metrics of an approved post",
+        (
+            Edit(
+                "souk.tracking.handlers.observations",
+                "    if status in rules.FOLLOWED:\n",
+                '    if status in (*rules.FOLLOWED, "approved"):\n',
+            ),
+        ),
+        ("move_clock",) * 4,
+    ),
+    Mutant(
+        "refund_for_each_telling",
+        "a refund that is told again is another one",
+        (
+            Edit(
+                "souk.tracking.store.conversions",
+                "refund_id=given.id, lines=lines)",
+                "refund_id=given.id + __import__('uuid').uuid4().hex, lines=lines)",
+            ),
+        ),
+    ),
+    Mutant(
+        "reversal_for_each_telling",
+        "a click that is taken back again is taken off its link's count again",
+        (
+            Edit(
+                "souk.tracking.store.clicks",
+                "among(click.c.id, ids), click.c.reversed != taken_back, ",
+                "among(click.c.id, ids), ",
+            ),
+        ),
+    ),
+    Mutant(
+        "version_kept",
+        "an approved campaign keeps its version when it is changed",
+        (
+            Edit(
+                "souk.campaign.store.campaigns",
+                ".values(version=row.version + 1, changed_at=work.now, **columns)\n",
+                ".values(version=max(row.version, 2), changed_at=work.now, **columns)\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "mail_sent_again",
+        "a mail whose answer was lost is sent once more",
+        (
+            Edit(
+                "souk.notify.channels.smtp",
+                'return Outcome("unknown", "no_answer")',
+                'return Outcome("again", "no_answer")',
+            ),
+        ),
+        ("slow_outside",) * 6,
+    ),
+)
+
+MUTANTS = {mutant.name: mutant for mutant in ALL}
+
+
+def source_of(module: str) -> str:
+    """Its source as it is. Raises LookupError when there is no such module."""
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        raise LookupError(module)
+    return Path(spec.origin).read_text()
+
+
+class _Changes(MetaPathFinder):
+    """Finds the modules that `edits` are about, to be loaded from their changed sources."""
+
+    def __init__(self, edits: Sequence[Edit]) -> None:
+        self._edits = edits
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        edits = [each for each in self._edits if each.module == fullname]
+        spec = PathFinder.find_spec(fullname, path, target) if edits else None
+        if spec is not None and spec.origin is not None:
+            spec.loader = _Changed(fullname, spec.origin, edits)
+        return spec
+
+
+class _Changed(SourceFileLoader):
+    """Keeps no bytecode."""
+
+    def __init__(self, fullname: str, path: str, edits: Sequence[Edit]) -> None:
+        super().__init__(fullname, path)
+        self._edits = edits
+
+    def get_code(self, fullname: str) -> CodeType:
+        source = changed(Path(self.path).read_text(), self._edits)
+        return compile(source, self.path, "exec", dont_inherit=True)
+
+
+def changed(source: str, edits: Sequence[Edit]) -> str:
+    """The source of the module that `edits` are about, changed by all of them.
+
+    Raises ValueError when what one replaces is not there exactly once.
+    """
+    for edit in edits:
+        if (found := source.count(edit.old)) != 1:
+            raise ValueError(f"{edit.module} has {found} times what is to be replaced: {edit.old!r}")
+        source = source.replace(edit.old, edit.new)
+    return source
+
+
+def launcher(name: str) -> tuple[str, ...]:
+    """What is put before a command so that it runs as this mutant."""
+    return (sys.executable, str(Path(__file__).resolve()), name)
+
+
+def _launch(name: str, script: str, *words: str) -> None:
+    # This folder is no place for a service to find modules in.
+    del sys.path[0]
+    sys.meta_path.insert(0, _Changes(MUTANTS[name].edits))
+    sys.argv = [script, *words]
+    runpy.run_path(script, run_name="__main__")
+
+
+if __name__ == "__main__":
+    _launch(*sys.argv[1:])
