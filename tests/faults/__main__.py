@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -21,18 +22,20 @@ def faults(
     rounds: Annotated[int, typer.Option(min=1)] = 10,
     seconds: Annotated[float, typer.Option("--for", min=5, help="of load in each round")] = 20.0,
     keep: Annotated[Path | None, typer.Option(help="where to leave the data; removed when sound")] = None,
-    mutant: Annotated[str | None, typer.Option(help="play this one, with its faults and rounds")] = None,
+    mutant: Annotated[
+        list[str] | None, typer.Option(help="play it with its faults, for its rounds; several: together")
+    ] = None,
     all_mutants: Annotated[bool, typer.Option("--all-mutants", help="play each")] = False,
     control: Annotated[
         bool, typer.Option("--control", help="a mutant's faults on the suite as it is")
     ] = False,
 ) -> None:
     if mutant or all_mutants:
-        if mutant and mutant not in MUTANTS:
+        if not {*(mutant or ())} <= MUTANTS.keys():
             raise typer.BadParameter(f"one of {', '.join(MUTANTS)}", param_hint="--mutant")
-        chosen = [MUTANTS[mutant]] if mutant else list(MUTANTS.values())
-        _play_mutants(chosen, seed, seconds, keep, control=control)
-        return
+        plays = [[MUTANTS[each] for each in mutant]] if mutant else [[each] for each in MUTANTS.values()]
+        missed = [_missed(together, seed, seconds, keep, control=control) for together in plays]
+        raise typer.Exit(any(missed))
     report, root = _play(seed, rounds, seconds, keep)
     report.write(Path(os.environ.get("SOUK_FAULTS_REPORT", "faults.json")))
     typer.echo(report.line())
@@ -51,7 +54,7 @@ def _play(
     rounds: int,
     seconds: float,
     keep: Path | None,
-    mutant: Mutant | None = None,
+    mutants: Sequence[Mutant] = (),
     *,
     control: bool = False,
 ) -> tuple[Report, Path]:
@@ -63,29 +66,28 @@ def _play(
     def said(words: str) -> None:
         typer.echo(f"{time.monotonic() - began:7.1f} s  {words}", err=True)
 
-    report = asyncio.run(play(root, seed, rounds, seconds, mutant=mutant, control=control, said=said))
+    report = asyncio.run(play(root, seed, rounds, seconds, mutants=mutants, control=control, said=said))
     for each in report.failed:
         said(f"could not be done: {each}")
     return report, root
 
 
-def _play_mutants(
-    mutants: list[Mutant], seed: int, seconds: float, keep: Path | None, *, control: bool
-) -> None:
-    """One line a mutant: caught or missed, in which round, after how many seconds, what caught it first."""
-    as_wanted = True
+def _missed(
+    mutants: Sequence[Mutant], seed: int, seconds: float, keep: Path | None, *, control: bool
+) -> bool:
+    """Whether one of them was not caught, or the control was not sound. One line for each: in which round it
+    was caught, after how many seconds, and by what."""
+    rounds = max(each.rounds for each in mutants)
+    report, root = _play(seed, rounds, seconds, keep, mutants, control=control)
+    if keep is None:
+        shutil.rmtree(root, ignore_errors=True)
+    for words in report.broken[:40]:
+        typer.echo(f"  {words}", err=True)
     for each in mutants:
-        report, root = _play(seed, each.rounds, seconds, keep and keep / each.name, each, control=control)
-        if keep is None:
-            shutil.rmtree(root, ignore_errors=True)
-        as_wanted = as_wanted and report.sound == control
-        outcome = "missed" if report.sound else "caught"
-        for words in report.broken[:10]:
-            typer.echo(f"  {words}", err=True)
-        first = report.broken[0] if report.broken else "-"
-        typer.echo(f"{each.name:26} {outcome}  round {report.rounds}  {report.seconds:5.0f} s  {first}")
-    if not as_wanted:
-        raise typer.Exit(1)
+        turn, words = report.caught.get(each.name, (report.rounds, "-"))
+        outcome = "caught" if each.name in report.caught else "missed"
+        typer.echo(f"{each.name:26} {outcome}  round {turn}  {report.seconds:5.0f} s  {words}")
+    return not report.sound if control else len(report.caught) < len(mutants)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """Mutants: the suite with one of its guards taken away, each of which the rig must catch.
 
 `python tests/faults --mutant NAME` plays one with the faults that bring its harm out, `--all-mutants` all of
-them. `python mutants.py NAME <console script> <words…>` is what `cluster(start=…)` puts before every command:
-it runs the script with the texts of the mutant's modules replaced as they are imported, and fails when a text
-is not there exactly once.
+them. `python mutants.py NAME,… <console script> <words…>` is what `cluster(start=…)` puts before every
+command: it runs the script with the texts of the mutants' modules replaced as they are imported, and fails
+when a text is not there exactly once. Several that live in different services, or whose harms show otherwise,
+may be played together: one is caught only by a finding that tells its own harm.
 
 Where a second line of defence would hide the harm, both are taken away; where a race needs luck, the mutant
 lingers between its two halves. Each says so.
@@ -43,14 +44,21 @@ class Aim:
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """taken: what is taken away. faults: those of a round, by name. rounds: within which it is caught."""
+    """taken: what is taken away. shows: how findings begin that tell its harm. faults: those of a round, by
+    name. lives: the services that run so. rounds: within which it is caught."""
 
     name: str
     taken: str
     edits: tuple[Edit, ...]
+    shows: tuple[str, ...]
     faults: tuple[str, ...] = ()
     aim: Aim = field(default_factory=Aim)
+    lives: Sequence[Service] = SERVICES
     rounds: int = 3
+
+    def shown_in(self, findings: Sequence[str]) -> str | None:
+        """The first of them that tells its harm."""
+        return next((words for words in findings if words.startswith(self.shows)), None)
 
 
 _APPLYING, _CONSUMER = "souk.chassis.applying", "souk.chassis.consumer"
@@ -110,17 +118,19 @@ ALL = (
                 "                await _handle(work, intake, topic, list(same_topic))\n",
             ),
         ),
+        ("copy_missing billing", "copy_differs billing"),
         ("cut", "cut", "cut", "kill_service", "kill_service", "kill_database"),
-        Aim(
-            ("tracking", "billing", "influencer"), ("database",), ("tracking-w", "billing-w", "influencer-w")
-        ),
+        Aim(("billing",), ("database",), ("billing-w",)),
+        lives=("billing",),
     ),
     Mutant(
         "failed_batch_skipped",
         "a batch that failed is not read again",
         (Edit(_CONSUMER, "            self._rewind(records)\n", "            pass\n"),),
+        ("copy_missing notify", "copy_differs notify", "restless"),
         ("cut", "cut", "cut", "kill_database"),
-        Aim(("tracking", "billing", "influencer"), ("database",)),
+        Aim(("notify",), ("database",)),
+        lives=("notify",),
     ),
     Mutant(
         "no_fence",
@@ -132,15 +142,19 @@ ALL = (
                 "    stored = {each: believed[each] for each in partitions}\n",
             ),
         ),
+        ("went_back tracking position", "went_back billing position"),
         ("delay", "delay", "freeze_service", "freeze_service", "freeze_service"),
         Aim(("tracking", "billing"), ("database",), ("tracking-w", "billing-w")),
+        lives=("tracking", "billing"),
     ),
     Mutant(
         "no_version_guard",
         "a read copy takes a state that is older than what it holds",
         (Edit("souk.chassis.store", "        where=table.c.version < statement.excluded.version,\n", ""),),
+        ("went_back influencer", "went_back notify"),
         ("rewind_group",) * 4,
-        Aim(("influencer", "tracking", "notify")),
+        Aim(("influencer", "notify")),
+        lives=("influencer", "notify"),
     ),
     Mutant(
         "no_version_guard_in_books",
@@ -155,8 +169,10 @@ ALL = (
                 "    cause = ",
             ),
         ),
+        ("went_back ledger",),
         ("rewind_group",) * 3,
         Aim(("billing",)),
+        lives=("billing",),
     ),
     Mutant(
         "topic_id_unknown",
@@ -185,6 +201,7 @@ ALL = (
                 "            if (each in stored",
             ),
         ),
+        ("copy_missing", "copy_differs", "restless"),
         ("recreate_topic", "recreate_topic"),
         Aim(topics=("tracking.links.v1", "influencer.participations.v1")),
     ),
@@ -206,8 +223,10 @@ ALL = (
 """,
             ),
         ),
+        ("owner_differs tracking",),
         ("refuse", "half_open", "cut", "kill_service", "kill_service"),
-        Aim(("tracking", "billing"), ("kafka",), ("tracking-w", "billing-w")),
+        Aim(("tracking",), ("kafka",), ("tracking-w",)),
+        lives=("tracking",),
     ),
     Mutant(
         "cursor_polling",
@@ -221,8 +240,10 @@ ALL = (
                 ' AND id <= (SELECT max(sent) FROM unnest($1::bigint[]) AS sent (sent))"',
             ),
         ),
+        ("owner_differs influencer",),
         ("delay",) * 4,
-        Aim(("influencer", "tracking"), ("database",)),
+        Aim(("influencer",), ("database",)),
+        lives=("influencer",),
     ),
     Mutant(
         "published_after_commit",
@@ -249,8 +270,10 @@ ALL = (
 """,
             ),
         ),
+        ("owner_differs campaign",),
         ("lose_answers", "lose_answers", "lose_answers", "cut", "kill_service"),
-        Aim(("tracking", "influencer", "campaign"), ("database",)),
+        Aim(("campaign",), ("database",), ("campaign-",)),
+        lives=("campaign",),
     ),
     Mutant(
         "answered_before_commit",
@@ -292,8 +315,10 @@ def _acknowledged(response: Response, unit: Unit) -> Response:
 """,
             ),
         ),
+        ("lost join", "lost draft", "lost raise", "lost approve", "lost accept", "lost withdraw"),
         ("delay", "delay", "cut", "cut", "cut", "kill_service", "kill_service"),
-        Aim(("influencer", "campaign", "tracking"), ("database",), ("influencer-api", "campaign-api")),
+        Aim(("influencer", "campaign"), ("database",), ("influencer-api", "campaign-api")),
+        lives=("influencer", "campaign"),
     ),
     Mutant(
         "key_stored_apart",
@@ -340,8 +365,10 @@ def _acknowledged(response: Response, unit: Unit) -> Response:
 """,
             ),
         ),
+        ("doubled draft",),
         ("lose_answers",) * 6,
         Aim(("campaign",), ("database",)),
+        lives=("campaign",),
     ),
     Mutant(
         "budget_read_before_lock",
@@ -364,8 +391,10 @@ def _acknowledged(response: Response, unit: Unit) -> Response:
     return""",
             ),
         ),
+        ("fork billing", "cost_differs account", "overspent", "balance_differs"),
         ("delay",) * 4,
         Aim(("billing",), ("database",)),
+        lives=("billing",),
     ),
     Mutant(
         "no_placeholder_lock",
@@ -378,8 +407,10 @@ def _acknowledged(response: Response, unit: Unit) -> Response:
                 ".order_by(account.c.id)\n",
             ),
         ),
+        ("fork billing", "cost_differs account", "overspent", "balance_differs", "lost fact"),
         ("delay",) * 4,
         Aim(("billing",), ("database",)),
+        lives=("billing",),
     ),
     Mutant(
         "early_facts_dropped",
@@ -395,8 +426,10 @@ def _acknowledged(response: Response, unit: Unit) -> Response:
                 "",
             ),
         ),
+        ("copy_missing billing.item", "copy_differs billing.item"),
         ("freeze_service",) * 3,
         Aim(("billing",), ("database",), ("billing-w",)),
+        lives=("billing",),
     ),
     Mutant(
         "codes_read_then_given",
@@ -408,8 +441,10 @@ def _acknowledged(response: Response, unit: Unit) -> Response:
                 "select(referral_pool).where(referral_pool.c.campaign_id == campaign_id)\n",
             ),
         ),
+        ("doubled code",),
         ("delay",) * 4,
         Aim(("influencer",), ("database",)),
+        lives=("influencer",),
     ),
     Mutant(
         "republish_unlocked",
@@ -429,8 +464,10 @@ def _acknowledged(response: Response, unit: Unit) -> Response:
 """,
             ),
         ),
+        ("stale_last tracking.links",),
         ("truncate_topic",) * 3,
         Aim(topics=("tracking.links.v1",)),
+        lives=("tracking",),
     ),
     Mutant(
         "spool_forgotten",
@@ -442,8 +479,10 @@ def _acknowledged(response: Response, unit: Unit) -> Response:
                 "            whole: list[Spooled] = []\n",
             ),
         ),
+        ("lost click",),
         ("delay", "delay", *("kill_service",) * 6),
         Aim(("tracking",), ("kafka",), ("tracking-redirect",)),
+        lives=("tracking",),
     ),
     Mutant(
         "replayed_under_new_ids",
@@ -464,8 +503,10 @@ def _acknowledged(response: Response, unit: Unit) -> Response:
 """,
             ),
         ),
+        ("doubled click", "lost click"),
         ("delay", "delay", *("kill_service",) * 6),
         Aim(("tracking",), ("kafka",), ("tracking-redirect",)),
+        lives=("tracking",),
     ),
     Mutant(
         "click_id_for_each_sending",
@@ -477,20 +518,29 @@ def _acknowledged(response: Response, unit: Unit) -> Response:
                 '            if name == b"" and 8 <= len(value) <= 255:\n',
             ),
         ),
+        ("doubled click",),
         ("freeze_service", "freeze_service", "kill_gateway", "kill_gateway"),
         Aim(processes=("tracking-redirect",)),
+        lives=("tracking",),
     ),
     Mutant(
         "poll_overwrites_approved",
-        "a poll sets the counted metrics of an approved post",
+        "a poll asks for approved posts too, and sets their counted metrics",
         (
             Edit(
                 "souk.tracking.handlers.observations",
                 "    if status in rules.FOLLOWED:\n",
                 '    if status in (*rules.FOLLOWED, "approved"):\n',
             ),
+            Edit(
+                "souk.tracking.store.contents",
+                "or_(post.c.status.in_(FOLLOWED), and_(",
+                'or_(post.c.status.in_((*FOLLOWED, "approved")), and_(',
+            ),
         ),
+        ("undone counted metrics",),
         ("move_clock",) * 4,
+        lives=("tracking",),
     ),
     Mutant(
         "refund_for_each_telling",
@@ -502,6 +552,8 @@ def _acknowledged(response: Response, unit: Unit) -> Response:
                 "refund_id=given.id + __import__('uuid').uuid4().hex, lines=lines)",
             ),
         ),
+        ("doubled refund",),
+        lives=("tracking",),
     ),
     Mutant(
         "reversal_for_each_telling",
@@ -513,6 +565,8 @@ def _acknowledged(response: Response, unit: Unit) -> Response:
                 "among(click.c.id, ids), ",
             ),
         ),
+        ("count_differs",),
+        lives=("tracking",),
     ),
     Mutant(
         "version_kept",
@@ -524,6 +578,8 @@ def _acknowledged(response: Response, unit: Unit) -> Response:
                 ".values(version=max(row.version, 2), changed_at=work.now, **columns)\n",
             ),
         ),
+        ("fork campaign.campaigns",),
+        lives=("campaign",),
     ),
     Mutant(
         "mail_sent_again",
@@ -535,7 +591,9 @@ def _acknowledged(response: Response, unit: Unit) -> Response:
                 'return Outcome("again", "no_answer")',
             ),
         ),
+        ("told_twice mail",),
         ("slow_outside",) * 6,
+        lives=("notify",),
     ),
 )
 
@@ -590,15 +648,17 @@ def changed(source: str, edits: Sequence[Edit]) -> str:
     return source
 
 
-def launcher(name: str) -> tuple[str, ...]:
-    """What is put before a command so that it runs as this mutant."""
-    return (sys.executable, str(Path(__file__).resolve()), name)
+def launcher(names: Sequence[str]) -> tuple[str, ...]:
+    """What is put before a service's command so that it runs as these mutants, where they live."""
+    return (sys.executable, str(Path(__file__).resolve()), ",".join(names))
 
 
-def _launch(name: str, script: str, *words: str) -> None:
+def _launch(names: str, script: str, *words: str) -> None:
+    service = Path(script).name.removeprefix("souk-")
+    living = [MUTANTS[name] for name in names.split(",") if service in MUTANTS[name].lives]
     # This folder is no place for a service to find modules in.
     del sys.path[0]
-    sys.meta_path.insert(0, _Changes(MUTANTS[name].edits))
+    sys.meta_path.insert(0, _Changes([edit for each in living for edit in each.edits]))
     sys.argv = [script, *words]
     runpy.run_path(script, run_name="__main__")
 

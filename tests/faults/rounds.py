@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from cluster import Cluster, cluster
 from disturbances import HEAVY, LIGHT, Scene, disturb, planned
 from history import History
 from market import Market
-from mutants import Aim, Mutant, launcher
+from mutants import Mutant, launcher
 
 from souk.chassis.clock import ManualClock
 from souk.checker.check import check
@@ -37,10 +37,10 @@ _LOOK_SECONDS = 0.2
 
 @dataclass(slots=True)
 class Report:
-    """What came of it. broken: what was found, in words; failed: faults that could not be carried out."""
+    """What came of it. broken: what was found, in words; failed: faults that could not be carried out.
+    caught: by mutant, in which round and by what first."""
 
     seed: int
-    mutant: str | None = None
     rounds: int = 0
     faults: Counter[str] = field(default_factory=Counter)
     failed: list[str] = field(default_factory=list)
@@ -53,6 +53,7 @@ class Report:
     drift: int = 0
     diverged: int = 0
     broken: list[str] = field(default_factory=list)
+    caught: dict[str, tuple[int, str]] = field(default_factory=dict)
     seconds: float = 0.0
 
     @property
@@ -94,27 +95,33 @@ async def play(
     seconds: float,
     *,
     until: float = float("inf"),
-    mutant: Mutant | None = None,
+    mutants: Sequence[Mutant] = (),
     control: bool = False,
     said: Callable[[str], None] = print,
 ) -> Report:
     """Up to `rounds` rounds of `seconds` of load each on a fresh suite in `root`, ended early by what is
     found, or when `until` (monotonic) has come.
 
-    mutant: what to run in the suite's place, with the faults that it names. control: these faults, but the
-    suite as it is.
+    mutants: what to run in the suite's place, with the faults that they name, until each is caught.
+    control: these faults, but the suite as it is.
     """
-    report, history, began = Report(seed, mutant.name if mutant else None), History(), time.monotonic()
+    report, history, began = Report(seed), History(), time.monotonic()
     malformed: set[str] = set()
-    start = launcher(mutant.name) if mutant and not control else ()
+    start = launcher([each.name for each in mutants]) if mutants and not control else ()
     patience = _REST_SECONDS_OF_MUTANTS if start else _REST_SECONDS
     data = videos.write(root / "videos.csv", MAKERS, random.Random(seed))
     async with cluster(root / "data", opening=OPENING, data=data, start=start) as suite:
         market = Market(suite.gateway, suite.folder, videos.channels(MAKERS), seed, history)
         try:
             await market.open(lambda: _rest(suite, _REST_SECONDS))
-            while report.rounds < rounds and report.sound and time.monotonic() < until:
-                await _round(suite, market, report, malformed, seconds, patience, mutant, said)
+            while report.rounds < rounds and time.monotonic() < until:
+                await _round(suite, market, report, malformed, seconds, patience, mutants, said)
+                for each in mutants:
+                    if each.name not in report.caught and (shown := each.shown_in(report.broken)):
+                        report.caught[each.name] = report.rounds, shown
+                        said(f"round {report.rounds}: {each.name} is caught: {shown}")
+                if not report.sound and len(report.caught) == (0 if control else len(mutants)):
+                    break
         finally:
             await market.close()
             report.seconds = round(time.monotonic() - began, 1)
@@ -130,7 +137,7 @@ async def _round(
     malformed: set[str],
     seconds: float,
     patience: float,
-    mutant: Mutant | None,
+    mutants: Sequence[Mutant],
     said: Callable[[str], None],
 ) -> None:
     """malformed: keys and places of records that nobody can read, of all rounds. patience: seconds within
@@ -141,37 +148,44 @@ async def _round(
         report.faults[name] += 1
         said(f"round {report.rounds + 1}: {name}")
 
-    aim = mutant.aim if mutant else Aim()
-    scene = Scene(suite, market, chance, min(seconds / 2, 30.0), note, malformed, aim)
-    light, heavy = _aimed(mutant) if mutant else planned(chance, report.rounds)
+    scene = Scene(suite, market, chance, min(seconds / 2, 30.0), note, malformed)
+    planning = _aimed(scene, mutants) if mutants else [(scene, *planned(chance, report.rounds))]
     stop = asyncio.Event()
-    watch = effects.Watch(back={*light, *heavy})
+    watch = effects.Watch(back={name for _, light, heavy in planning for name in (*light, *heavy)})
     async with _databases(suite) as databases, asyncio.TaskGroup() as group:
         group.create_task(_look(watch, databases, stop))
         group.create_task(market.trade(PEOPLE, stop))
         group.create_task(_tick(market, stop))
         began = time.monotonic()
-        report.failed += await disturb(scene, light)
+        for failed in await asyncio.gather(*(disturb(where, light) for where, light, _ in planning)):
+            report.failed += failed
         await asyncio.sleep(max(0.0, seconds - (time.monotonic() - began)))
-        for name in heavy:
+        for where, name in [(where, name) for where, _, heavy in planning for name in heavy]:
             await suite.ready()
-            report.failed += await disturb(scene, [name])
+            report.failed += await disturb(where, [name])
         stop.set()
     await suite.heal()
     report.rounds += 1
+    for one in watch.broken:
+        _count(report, one.fault, f"{one.fault} {one.kind}: {one.subject}")
     try:
         said(f"round {report.rounds}: at rest after {await _timed(_rest(suite, patience)):.1f} s")
     except StackError as error:
-        _count(report, "restless", str(error))
+        _count(report, "restless", f"restless: {error}")
         return
-    for one in watch.broken:
-        _count(report, one.fault, f"{one.fault} {one.kind}: {one.subject}")
     await _judge(suite, market.history, scene, report)
 
 
-def _aimed(mutant: Mutant) -> tuple[Sequence[str], Sequence[str]]:
-    """Its faults that overlap, and those that come after them, alone."""
-    return [name for name in mutant.faults if name in LIGHT], [n for n in mutant.faults if n in HEAVY]
+def _aimed(scene: Scene, mutants: Sequence[Mutant]) -> list[tuple[Scene, Sequence[str], Sequence[str]]]:
+    """For each its scene, its faults that overlap, and those that come after them, alone."""
+    return [
+        (
+            replace(scene, aim=each.aim),
+            [name for name in each.faults if name in LIGHT],
+            [name for name in each.faults if name in HEAVY],
+        )
+        for each in mutants
+    ]
 
 
 async def _look(watch: effects.Watch, databases: effects.Databases, stop: asyncio.Event) -> None:

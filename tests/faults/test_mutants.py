@@ -41,6 +41,6 @@ def test_its_faults_are_known(mutant: Mutant) -> None:
 @pytest.mark.timeout(900)
 @_EACH
 async def test_it_is_caught(mutant: Mutant, tmp_path: Path) -> None:
-    report = await play(tmp_path, _SEED, mutant.rounds, _SECONDS, mutant=mutant)
+    report = await play(tmp_path, _SEED, mutant.rounds, _SECONDS, mutants=[mutant])
 
-    assert report.broken
+    assert mutant.name in report.caught
