@@ -29,6 +29,7 @@ from souk.local.standins.catalogue import channel_id
 NAMES = UUID("5f0a3a52-2b5d-5f43-9d3c-6b1f7f3d9e21")
 _KINDS: tuple[CampaignType, ...] = ("social", "social", "url", "url", "referral", "ecommerce")
 _CODES = 3
+_SWARM = 8
 _ANSWER_SECONDS = 6.0
 _TRIES = 5
 _SEND_AGAIN = 0.75
@@ -294,12 +295,19 @@ class Market:
             this.links = [each["url"] for each in found["items"]]
 
     async def _click(self, chance: random.Random) -> None:
+        """Visitors come in swarms."""
         with_links = [each for each in self._campaigns if each.links]
         if not with_links:
             return
-        path = urlsplit(chance.choice(chance.choice(with_links).links)).path
+        links = chance.choice(with_links).links
+        visits = [
+            (urlsplit(chance.choice(links)).path, f"{chance.randrange(1 << 32):x}")
+            for _ in range(chance.randint(1, _SWARM))
+        ]
+        await asyncio.gather(*(self._visit(path, visitor) for path, visitor in visits))
+
+    async def _visit(self, path: str, visitor: str) -> None:
         told = self.history.ask("click", link=path)
-        visitor = f"{chance.randrange(1 << 32):x}"
         headers = {"user-agent": f"{_BROWSER} v/{visitor}", "idempotency-key": str(uuid4())}
 
         async def send() -> httpx.Response:

@@ -119,7 +119,7 @@ ALL = (
             ),
         ),
         ("copy_missing billing", "copy_differs billing"),
-        ("cut", "cut", "cut", "kill_service", "kill_service", "kill_database"),
+        ("delay", "delay", "cut", "cut", *("kill_service",) * 4),
         Aim(("billing",), ("database",), ("billing-w",)),
         lives=("billing",),
     ),
@@ -224,15 +224,23 @@ ALL = (
             ),
         ),
         ("owner_differs tracking",),
-        ("refuse", "half_open", "cut", "kill_service", "kill_service"),
+        ("refuse", "half_open", "half_open", *("kill_service",) * 4),
         Aim(("tracking",), ("kafka",), ("tracking-w",)),
         lives=("tracking",),
     ),
     Mutant(
         "cursor_polling",
         "the outbox is read as a log: what was sent is all up to the last id, though an earlier one may "
-        "commit later",
+        "commit later; a unit lingers before it commits",
         (
+            Edit(
+                "souk.chassis.work",
+                "                published, scheduled = await work.write()\n",
+                """\
+                published, scheduled = await work.write()
+                await asyncio.sleep(os.urandom(1)[0] / 256 if published else 0)
+""",
+            ),
             Edit(
                 "souk.chassis.relay",
                 '"DELETE FROM outbox WHERE id = ANY($1::bigint[])"',
@@ -241,7 +249,7 @@ ALL = (
             ),
         ),
         ("owner_differs influencer",),
-        ("delay",) * 4,
+        (),
         Aim(("influencer",), ("database",)),
         lives=("influencer",),
     ),
@@ -277,7 +285,7 @@ ALL = (
     ),
     Mutant(
         "answered_before_commit",
-        "a request is answered before its unit of work is committed",
+        "a request is answered half a second before its unit of work is committed",
         (
             Edit(
                 "souk.chassis.http",
@@ -287,9 +295,13 @@ WorkDep = Annotated[Work, Depends(work_of)]
 
 
 def _acknowledged(response: Response, unit: Unit) -> Response:
+    from asyncio import sleep
+
     from starlette.background import BackgroundTask
 
-    response.background = BackgroundTask(unit.stack.pop_all().aclose)
+    stack = unit.stack.pop_all()
+    stack.push_async_callback(sleep, 0.5)
+    response.background = BackgroundTask(stack.aclose)
     return response
 """,
             ),
@@ -316,7 +328,7 @@ def _acknowledged(response: Response, unit: Unit) -> Response:
             ),
         ),
         ("lost join", "lost draft", "lost raise", "lost approve", "lost accept", "lost withdraw"),
-        ("delay", "delay", "cut", "cut", "cut", "kill_service", "kill_service"),
+        ("cut", "cut", "cut", *("kill_service",) * 4),
         Aim(("influencer", "campaign"), ("database",), ("influencer-api", "campaign-api")),
         lives=("influencer", "campaign"),
     ),
@@ -372,7 +384,7 @@ def _acknowledged(response: Response, unit: Unit) -> Response:
     ),
     Mutant(
         "budget_read_before_lock",
-        "billing reads an account, then locks it; and workers share campaigns, so that two meet in one",
+        "billing reads an account, lingers and then locks it; and workers share campaigns, so that two meet",
         (
             _SCATTERED,
             Edit(
@@ -387,18 +399,19 @@ def _acknowledged(response: Response, unit: Unit) -> Response:
     await work.execute(_PLACEHOLDERS, ids)
     read = select(account).where(account.c.id == any_(_IDS)).order_by(account.c.id)
     rows = await work.fetch_all(read, ids)
+    await __import__("asyncio").sleep(0.1)
     await work.fetch_all(_LOCK, ids)
     return""",
             ),
         ),
         ("fork billing", "cost_differs account", "overspent", "balance_differs"),
-        ("delay",) * 4,
+        (),
         Aim(("billing",), ("database",)),
         lives=("billing",),
     ),
     Mutant(
         "no_placeholder_lock",
-        "billing's accounts and their placeholders are not locked; and workers share campaigns",
+        "billing's accounts and placeholders are not locked, and it lingers; and workers share campaigns",
         (
             _SCATTERED,
             Edit(
@@ -406,9 +419,14 @@ def _acknowledged(response: Response, unit: Unit) -> Response:
                 ".order_by(account.c.id).with_for_update()\n",
                 ".order_by(account.c.id)\n",
             ),
+            Edit(
+                "souk.billing.store.books",
+                "    return {row.id: row for row in rows}\n",
+                '    await __import__("asyncio").sleep(0.1)\n    return {row.id: row for row in rows}\n',
+            ),
         ),
         ("fork billing", "cost_differs account", "overspent", "balance_differs", "lost fact"),
-        ("delay",) * 4,
+        (),
         Aim(("billing",), ("database",)),
         lives=("billing",),
     ),
@@ -433,16 +451,21 @@ def _acknowledged(response: Response, unit: Unit) -> Response:
     ),
     Mutant(
         "codes_read_then_given",
-        "the pool of referral codes is read without its lock",
+        "the pool of referral codes is read without its lock, and it lingers before it gives one away",
         (
             Edit(
                 "souk.influencer.store.codes",
                 "select(referral_pool).where(referral_pool.c.campaign_id == campaign_id).with_for_update()\n",
                 "select(referral_pool).where(referral_pool.c.campaign_id == campaign_id)\n",
             ),
+            Edit(
+                "souk.influencer.store.codes",
+                "    first = pool.assigned + 1\n",
+                '    await __import__("asyncio").sleep(1)\n    first = pool.assigned + 1\n',
+            ),
         ),
         ("doubled code",),
-        ("delay",) * 4,
+        (),
         Aim(("influencer",), ("database",)),
         lives=("influencer",),
     ),
