@@ -392,9 +392,12 @@ class Market:
 
     async def _reverse(self, chance: random.Random) -> None:
         clicks = [each.answer["click"] for each in self.history.of("click", "acknowledged") if each.answer]
-        if clicks:
-            chosen = chance.sample(clicks, min(3, len(clicks)))
-            taken = chance.random() < 0.7
+        if not clicks:
+            return
+        chosen = chance.sample(clicks, min(3, len(clicks)))
+        taken = chance.random() < 0.7
+        # Some ask for what is so already.
+        for _ in range(chance.choice((1, 2))):
             await self._ask(
                 "reverse",
                 "POST",

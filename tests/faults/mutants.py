@@ -207,25 +207,22 @@ ALL = (
     ),
     Mutant(
         "relay_deletes_first",
-        "the relay deletes a batch before Kafka has acknowledged it",
+        "the relay deletes a batch, lingers and then sends it",
         (
             Edit(
                 "souk.chassis.relay",
+                "                in_flight.append(await _send(producer, rows))\n",
                 """\
-        async with asyncio.timeout_at(batch.expires_at):
-            await batch.acknowledged
-        await connection.execute("DELETE FROM outbox WHERE id = ANY($1::bigint[])", batch.ids)
-""",
-                """\
-        await connection.execute("DELETE FROM outbox WHERE id = ANY($1::bigint[])", batch.ids)
-        async with asyncio.timeout_at(batch.expires_at):
-            await batch.acknowledged
+                ids = [row["id"] for row in rows]
+                await connection.execute("DELETE FROM outbox WHERE id = ANY($1::bigint[])", ids)
+                await asyncio.sleep(0.5)
+                in_flight.append(await _send(producer, rows))
 """,
             ),
         ),
         ("owner_differs tracking",),
-        ("refuse", "half_open", "half_open", *("kill_service",) * 4),
-        Aim(("tracking",), ("kafka",), ("tracking-w",)),
+        (*("cut",) * 3, *("kill_service",) * 2),
+        Aim(("tracking",), ("database",), ("tracking-w",)),
         lives=("tracking",),
     ),
     Mutant(
