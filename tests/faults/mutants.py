@@ -149,8 +149,11 @@ ALL = (
     ),
     Mutant(
         "no_version_guard",
-        "a read copy takes a state that is older than what it holds",
-        (Edit("souk.chassis.store", "        where=table.c.version < statement.excluded.version,\n", ""),),
+        "a read copy takes a state that is older than what it holds; batches are small, so that it is seen",
+        (
+            Edit("souk.chassis.store", "        where=table.c.version < statement.excluded.version,\n", ""),
+            Edit(_CONSUMER, "MOST_RECORDS = 1000\n", "MOST_RECORDS = 5\n"),
+        ),
         ("went_back influencer", "went_back notify"),
         ("rewind_group",) * 4,
         Aim(("influencer", "notify")),
