@@ -25,6 +25,8 @@ WORKLOADS: Mapping[str, str] = {
     "relay": "relay",
     "intake": "intake",
     "idle": "idle",
+    "billing": "billing",
+    "redirect": "redirect",
 }
 """Name on the command line → module with `async def measure(size: Size) -> list[Result]`."""
 RESULTS = Path(__file__).parent / "results"

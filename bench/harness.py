@@ -201,8 +201,10 @@ async def in_child(
 def _run(
     answer: Connection, function: Callable[..., Coroutine[Any, Any, Any]], arguments: tuple[Any, ...]
 ) -> None:
+    said = logging.StreamHandler()
     # It warns of what it then waits for: a topic or a group that is being made.
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    said.addFilter(lambda record: not record.name.startswith("aiokafka"))
+    logging.basicConfig(handlers=[said], level=logging.WARNING)
     try:
         result = uvloop.run(function(*arguments))
     except Exception:  # noqa: BLE001  the parent raises it
