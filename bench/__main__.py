@@ -27,6 +27,9 @@ WORKLOADS: Mapping[str, str] = {
     "idle": "idle",
     "billing": "billing",
     "redirect": "redirect",
+    "fresh-click": "fresh_click",
+    "api": "api",
+    "up": "up",
 }
 """Name on the command line → module with `async def measure(size: Size) -> list[Result]`."""
 RESULTS = Path(__file__).parent / "results"
@@ -42,13 +45,14 @@ def main() -> int:
     asked = parser.parse_args()
     if unknown := set(asked.workloads).difference(WORKLOADS):
         parser.error(f"no such workload: {', '.join(sorted(unknown))}; there are {', '.join(WORKLOADS)}")
+    machine = _machine(asked.quick)
     results: list[Result] = []
     for name in asked.workloads or WORKLOADS:
         module = importlib.import_module(WORKLOADS[name])
         for result in asyncio.run(module.measure(Size(asked.quick))):
             results.append(result)
             print(_line(result.record()), flush=True)
-    kept = {"machine": _machine(asked.quick), "workloads": [result.record() for result in results]}
+    kept = {"machine": machine, "workloads": [result.record() for result in results]}
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
     path.write_text(json.dumps(kept, indent=1) + "\n")
@@ -65,7 +69,7 @@ def _machine(quick: bool) -> dict[str, Any]:
         "processor": _processor(),
         "cores": os.cpu_count(),
         "memory_mb": psutil.virtual_memory().total >> 20,
-        "load_1_min": round(os.getloadavg()[0], 2),
+        "load_before": round(os.getloadavg()[0], 2),
         "system": platform.platform(),
         "python": platform.python_version(),
     }
@@ -78,7 +82,7 @@ def _processor() -> str:
 
 
 def _line(one: Mapping[str, Any]) -> str:
-    words = [f"{one['workload']:<22}{number(one['figure']):>10} {one['unit']}"]
+    words = [f"{one['workload']:<28}{number(one['figure']):>10} {one['unit']}"]
     if one["ratio"]:
         ratio = one["ratio"]
         words.append(

@@ -80,8 +80,8 @@ async def _measure(size: Size, place: Place, asked: Sequence[bytes], memory: Mem
             also={"seconds until all were counted, most": max(behind)},
         ),
         Result(
-            workload="redirect at 5,000/s",
-            unit="ms, p99",
+            workload="redirect, p99 at 5,000/s",
+            unit="ms",
             figures=[percentile(milliseconds, 0.99)],
             at_most=10,
             memory=memory.peaks,
@@ -92,7 +92,7 @@ async def _measure(size: Size, place: Place, asked: Sequence[bytes], memory: Mem
             },
         ),
         Result(
-            workload="clicks not counted 3 s after the end",
+            workload="clicks uncounted after 3 s",
             unit=f"of {paced.answered:,}",
             figures=[float(missing)],
             at_most=0,
