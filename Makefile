@@ -1,7 +1,7 @@
 # `make demo` plays a marketplace month; `make test` runs every check. Nothing but Python >= 3.11, make and git
 # has to be there: uv is fetched with pip when missing, everything else with uv.
 .DEFAULT_GOAL := help
-.PHONY: help install demo up down test test-long faults lint types imports tests
+.PHONY: help install demo up down test test-long faults mutants bench lint types imports tests
 
 SHELL := /bin/sh
 TOOLS := .souk/tools
@@ -67,3 +67,9 @@ test-long: install ## what takes longer: every process killed in turn
 
 faults: install ## load and faults by SEED, for ROUNDS of FOR seconds, and what they broke
 	@$(RUN) python tests/faults --seed $(SEED) --rounds $(ROUNDS) --for $(FOR) $(ARGS)
+
+mutants: install ## the suite with one guard taken away at a time: the rig must find each
+	@$(RUN) python tests/faults --all-mutants --seed $(SEED) --for $(FOR)
+
+bench: install ## workloads beside their limits; ARGS='relay intake --quick' chooses
+	@$(RUN) python bench $(ARGS)
