@@ -126,10 +126,31 @@ ALL = (
     Mutant(
         "failed_batch_skipped",
         "a batch that failed is not read again",
-        (Edit(_CONSUMER, "            self._rewind(records)\n", "            pass\n"),),
+        (
+            Edit(
+                _CONSUMER,
+                "_LAST_RETRY)\n            self._rewind(records)\n",
+                "_LAST_RETRY)\n",
+            ),
+        ),
         ("copy_missing notify", "copy_differs notify", "restless"),
         ("cut", "cut", "cut", "kill_database"),
         Aim(("notify",), ("database",)),
+        lives=("notify",),
+    ),
+    Mutant(
+        "rest_of_batch_skipped",
+        "when one partition's position has moved, the batch's other records are not read again",
+        (
+            Edit(
+                _CONSUMER,
+                "            self._take_up(moved.partitions)\n            self._rewind(records)\n",
+                "            self._take_up(moved.partitions)\n",
+            ),
+        ),
+        ("copy_missing notify", "copy_differs notify"),
+        ("rewind_group",) * 4,
+        Aim(("notify",)),
         lives=("notify",),
     ),
     Mutant(
@@ -480,11 +501,8 @@ def _acknowledged(response: Response, unit: Unit) -> Response:
             ),
             Edit(
                 "souk.chassis.republish",
-                "                work.republish(*states)\n",
-                """\
-                await __import__('asyncio').sleep(2)
-                work.republish(*states)
-""",
+                "    work.republish(*states)\n",
+                "    await __import__('asyncio').sleep(2)\n    work.republish(*states)\n",
             ),
         ),
         ("stale_last tracking.links",),

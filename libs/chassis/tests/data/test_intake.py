@@ -167,6 +167,35 @@ async def test_positions_set_back_under_a_worker_are_taken_up_anew(house: House)
     assert (await house.applied())[5:] == ["3", "4", "5"]
 
 
+async def test_one_position_that_moved_keeps_nothing_from_the_other_partitions(house: House) -> None:
+    intake = house.intake()
+
+    async def is_held() -> bool:
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%{}%'"
+        return await house.query(waiting.format("consumer_offset")) == [(1,)]
+
+    async with running(house.relay().run(), house.runner(intake).run()):
+        await house.publish(*(thing(partition=number, name="first") for number in range(12)))
+        await eventually(_has(house, 12))
+        async with house.billing.begin() as work:
+            await work.execute(text("SELECT FROM consumer_offset WHERE partition = 11 FOR UPDATE"))
+            await house.publish(thing(partition=11, name="holds the worker"))
+            await eventually(is_held)
+            # One batch, when the worker goes on.
+            await house.publish(*(thing(partition=number, name=f"then {number}") for number in range(11)))
+            await eventually(lambda: _log_has(house, 24))
+            await work.execute(text("UPDATE consumer_offset SET next_offset = 0 WHERE partition = 0"))
+        await eventually(_has(house, 25))
+
+    assert sorted(await house.applied()) == sorted(
+        ["first"] * 13 + ["holds the worker"] + [f"then {number}" for number in range(11)]
+    )
+
+
+async def _log_has(house: House, number: int) -> bool:
+    return len(await house.on_log(house.things)) == number
+
+
 async def test_positions_set_back_are_seen_without_a_new_record(house: House) -> None:
     intake = house.intake()
     await house.publish(*(thing(name=str(n)) for n in range(3)))

@@ -1,5 +1,6 @@
 """Read copies keep the newest version; migrations, settings and republishing."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -129,6 +130,37 @@ async def test_republishing_puts_every_newest_state_on_its_topic_again(house: Ho
     assert sent == {house.things.name: 30}
     assert {house.things.parse(each.value).id for each in on_log} == {state.id for state in states}
     assert {dict(each.headers)["ce_type"] for each in on_log} == {b"thing.republished"}
+
+
+async def test_republishing_gets_over_a_deadlock(desk: House) -> None:
+    first, second = sorted((uuid4(), uuid4()))
+    async with desk.campaign.begin() as work:
+        await store.copy_rows(work, copy, [_row(1, "a", first), _row(1, "b", second)])
+
+    async def things_after(work: Work, after: UUID | None, _: int) -> list[Thing]:
+        rows = select(copy.c.id).where(copy.c.id > (after or UUID(int=0))).order_by(copy.c.id)
+        return [
+            Thing(id=id, version=1, changed_at=START, group=group_in(0))
+            for (id,) in await work.fetch_all(rows.with_for_update())  # noqa: A001
+        ]
+
+    async def is_waiting() -> bool:
+        return await desk.query(_WAITING, desk.campaign) == [(1,)]
+
+    async with desk.campaign.begin() as other:
+        await other.fetch_all(select(copy).where(copy.c.id == second).with_for_update())
+        again = asyncio.create_task(republish(desk.campaign, {desk.things: things_after}))
+        await eventually(is_waiting)
+        # Who began to wait first is the first to look, and gives way.
+        await other.fetch_all(select(copy).where(copy.c.id == first).with_for_update())
+
+    assert await again == {desk.things.name: 2}
+    assert await desk.query("SELECT count(*) FROM outbox", desk.campaign) == [(2,)]
+
+
+_WAITING = (
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+)
 
 
 async def _outbox_is_empty(house: House) -> bool:

@@ -26,7 +26,7 @@ from souk.chassis.database import is_transient
 from souk.chassis.errors import explain
 from souk.chassis.intake import Intake
 from souk.chassis.metrics import BATCH_RETRIES, BREAKER_OPEN, CONSUMER_LAG_RECORDS, CONSUMER_LAG_SECONDS
-from souk.chassis.record import Record
+from souk.chassis.record import Record, partition_of
 from souk.chassis.settings import KafkaAccess
 from souk.chassis.topic_ids import TopicIds
 from souk.chassis.work import Units
@@ -197,6 +197,7 @@ class _Reading(ConsumerRebalanceListener):  # type: ignore[misc]
         except fence.MovedError as moved:
             log.warning("%s", moved)
             self._take_up(moved.partitions)
+            self._rewind(records)
         except Exception as error:  # noqa: BLE001  whatever it is, nothing may be left out
             level = logging.WARNING if is_transient(error) else logging.ERROR
             log.log(level, "a batch is tried again in %.1f s: %s", self._retry, explain(error))
@@ -229,12 +230,13 @@ class _Reading(ConsumerRebalanceListener):  # type: ignore[misc]
             BREAKER_OPEN.labels(topic).set(int(topic in held))
 
     def _rewind(self, records: Sequence[Record]) -> None:
-        """Have the batch delivered again, as far as its partitions are still ours (as nack would)."""
-        first: dict[TopicPartition, int] = {}
-        for record in records:
-            first.setdefault(TopicPartition(record.topic, record.partition), record.offset)
-        for partition in self._assignment().intersection(first):
-            self._consumer.seek(partition, first[partition])
+        """Have a batch that was not applied delivered again, from the positions of its partitions.
+
+        Those that are being taken up are sought anyway, and those that are no longer ours are others'.
+        """
+        for partition in self._assignment().intersection(map(partition_of, records)):
+            if (position := self._positions.get(partition)) is not None:
+                self._consumer.seek(partition, position.next_offset)
 
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
         self._generation += 1

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from sqlalchemy import delete, select, update
 from sqlalchemy.engine import Row
@@ -12,7 +13,7 @@ from souk.chassis.database import is_transient
 from souk.chassis.errors import explain
 from souk.chassis.intake import Intake
 from souk.chassis.tables import parked
-from souk.chassis.work import Units
+from souk.chassis.work import Units, Work
 
 MOST = 500
 
@@ -75,7 +76,7 @@ async def retry(
 
     ids: those alone; None means all after `after`, 500 at most. What succeeds is no longer parked; what
     fails stays with its new error, so that a run that is broken off is simply repeated, or continued
-    after `last`. A transient error ends the run and is raised.
+    after `last`. A transient error that lasts ends the run and is raised.
     """
     wanted = select(parked.c.id).where(parked.c.id > after, parked.c.group == intake.group)
     if ids is not None:
@@ -85,7 +86,7 @@ async def retry(
     applied = failed = 0
     for record in chosen:
         try:
-            applied += await _retry_one(units, intake, record)
+            applied += await units.insist(partial(_retry_one, intake, record))
         except Exception as error:
             if is_transient(error):
                 raise
@@ -99,15 +100,14 @@ async def retry(
     return Retried(applied, failed, chosen[-1] if chosen else None)
 
 
-async def _retry_one(units: Units, intake: Intake, record: int) -> bool:
+async def _retry_one(intake: Intake, record: int, work: Work) -> bool:
     """False when it was superseded or dropped meanwhile."""
-    async with units.begin() as work:
-        row = await work.fetch_one(select(parked).where(parked.c.id == record).with_for_update())
-        if row is None:
-            return False
-        subscription = intake.subscriptions[row.topic]
-        await subscription.handler(work, [subscription.topic.parse(row.value or b"")])
-        await work.execute(delete(parked).where(parked.c.id == record))
+    row = await work.fetch_one(select(parked).where(parked.c.id == record).with_for_update())
+    if row is None:
+        return False
+    subscription = intake.subscriptions[row.topic]
+    await subscription.handler(work, [subscription.topic.parse(row.value or b"")])
+    await work.execute(delete(parked).where(parked.c.id == record))
     return True
 
 

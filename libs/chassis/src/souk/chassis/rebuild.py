@@ -6,7 +6,7 @@ from sqlalchemy import update
 
 from souk.chassis import fence
 from souk.chassis.intake import Intake
-from souk.chassis.work import Units
+from souk.chassis.work import Units, Work
 
 
 async def rebuild(units: Units, intake: Intake, topics: Collection[str]) -> dict[str, int]:
@@ -17,16 +17,19 @@ async def rebuild(units: Units, intake: Intake, topics: Collection[str]) -> dict
     its content, and counts as not known where that matters. A row that its topic no longer has stays so.
     Raises KeyError for a topic of which the service keeps no copy.
     """
-    reset: dict[str, int] = {}
-    async with units.begin() as work:
+
+    async def begin_again(work: Work) -> dict[str, int]:
         stored = await fence.positions(work, intake.group)
         mine = [partition for partition in stored if partition.topic in topics]
         held = await fence.lock(work, intake.group, mine)
         await fence.move(
             work, intake.group, {each: fence.Position(at.topic_id, 0) for each, at in held.items()}
         )
+        reset: dict[str, int] = {}
         for name in sorted(topics):
             copy = intake.copies[name]
             known = update(copy).where(copy.c.version > 0).values(version=0)
             reset[name] = (await work.execute(known)).rowcount
-    return reset
+        return reset
+
+    return await units.insist(begin_again)

@@ -1,6 +1,7 @@
 """Publishing again what a service owns: refills a lost or recreated topic."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -26,12 +27,13 @@ async def republish(units: Units, republishers: Mapping[Topic[Any], Republisher]
     for topic, states_after in republishers.items():
         sent[topic.name] = 0
         after: UUID | None = None
-        while True:
-            async with units.begin() as work:
-                states = await states_after(work, after, _PAGE)
-                work.republish(*states)
-            if not states:
-                break
+        while states := await units.insist(partial(_page, states_after, after)):
             after = states[-1].id
             sent[topic.name] += len(states)
     return sent
+
+
+async def _page(states_after: Republisher, after: UUID | None, work: Work) -> Sequence[State]:
+    states = await states_after(work, after, _PAGE)
+    work.republish(*states)
+    return states

@@ -7,12 +7,13 @@ if the rest is.
 
 import asyncio
 import json
+import logging
 import os
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from sqlalchemy import ARRAY, DateTime, LargeBinary, SmallInteger, Text, bindparam, text
@@ -22,15 +23,21 @@ from sqlalchemy.sql import Executable
 
 from souk.chassis import envelope, telemetry
 from souk.chassis.clock import Clock, to_micros
+from souk.chassis.database import is_transient
+from souk.chassis.errors import explain
 from souk.contracts.state import State
 from souk.contracts.topics import TOPICS, Topic
 
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 Parameters = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
 SHARDS = 4
 """Of an outbox. A shard is a range of partition numbers, so everything of one campaign is in one."""
 LARGEST_PAYLOAD = 900_000
 """Bytes. Kafka takes 1 MiB a record; a record that it refuses would stop its shard for good."""
+_RETRIES = (0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 5.0)
 
 _INSERT_OUTBOX = text(
     "INSERT INTO outbox (shard, topic, partition, key, headers, payload) "
@@ -302,3 +309,21 @@ class Units:
             self.outbox_written.set()
         if scheduled:
             self.timer_set.set()
+
+    async def insist(self, act: Callable[[Work], Awaitable[T]]) -> T:
+        """What `act` gives in a unit of its own; again from the start, for some 20 s, while what stops it is
+        transient (a deadlock, a lost connection).
+
+        It may have been committed all the same: `act` must be harmless when it is done twice.
+        """
+        for retry in _RETRIES:
+            try:
+                async with self.begin() as work:
+                    return await act(work)
+            except Exception as error:
+                if not is_transient(error):
+                    raise
+                log.warning("done again in %.1f s: %s", retry, explain(error))
+            await asyncio.sleep(retry)
+        async with self.begin() as work:
+            return await act(work)
