@@ -56,7 +56,7 @@ class Scene:
         )
 
     async def a_while(self) -> None:
-        await asyncio.sleep(self.chance.uniform(0.2, self.longest))
+        await asyncio.sleep(self.chance.uniform(min(self.aim.shortest, self.longest), self.longest))
 
 
 Fault = Callable[[Scene], Awaitable[None]]
