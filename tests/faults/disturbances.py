@@ -23,6 +23,8 @@ from souk.contracts.topic import SERVICES, Service, Topic
 from souk.contracts.topics import TOPICS
 
 _BURST_SECONDS = 0.1
+_PATIENCE_OUTSIDE = {"/youtube": 10.0, "/smtp/rcpt": 30.0, "/smtp/data": 30.0, "/push": 10.0}
+"""Seconds after which the services wait no longer for an answer."""
 
 
 @dataclass(slots=True)
@@ -171,18 +173,22 @@ async def move_clock(scene: Scene) -> None:
 
 
 async def slow_outside(scene: Scene) -> None:
-    """Mail, push and platforms answer late, badly or not at all."""
-    for prefix in ("/youtube", "/smtp/rcpt", "/smtp/data", "/push"):
+    """Mail, push and platforms answer late, after nobody waits any more, badly or not at all."""
+    for prefix, patience in _PATIENCE_OUTSIDE.items():
         fault: dict[str, Any] = scene.chance.choice(
-            [{"status": 503}, {"slow": scene.chance.uniform(0.5, scene.longest)}, {"reset": True}]
+            [
+                {"status": 503, "times": scene.chance.randint(1, 10)},
+                {"slow": scene.chance.uniform(0.5, scene.longest), "times": scene.chance.randint(1, 10)},
+                {"slow": patience + 2},
+                {"reset": True, "times": scene.chance.randint(1, 10)},
+            ]
         )
         async with httpx.AsyncClient(trust_env=False) as client:
-            body = {"path_prefix": prefix, "times": scene.chance.randint(1, 10), **fault}
-            await client.post(f"{scene.cluster.standins}/faults", json=body)
+            await client.post(f"{scene.cluster.standins}/faults", json={"path_prefix": prefix, **fault})
 
 
 async def rewind_group(scene: Scene) -> None:
-    """All positions of a service go back to the beginning, in its database and in Kafka."""
+    """All positions of a service go back to the beginning, where they count: in its database."""
     service = scene.service()
     connection = await asyncpg.connect(scene.cluster.stack.postgres.url("admin", service), timeout=10)
     try:
@@ -194,6 +200,11 @@ async def rewind_group(scene: Scene) -> None:
 async def resend(scene: Scene) -> None:
     """The last records of some keys come once more, in another order."""
     await records.resend(scene.cluster.stack, scene.chance, scene.topic().name)
+
+
+async def resend_newer_minor(scene: Scene) -> None:
+    """The same, as a newer minor version of the contracts would write them."""
+    await records.resend(scene.cluster.stack, scene.chance, scene.topic().name, newer_minor=True)
 
 
 async def send_malformed(scene: Scene) -> None:
@@ -233,7 +244,7 @@ LIGHT: Mapping[str, Fault] = {
         *(kill_service, kill_broker, kill_database, kill_gateway),
         *(freeze_service, freeze_broker, freeze_database, starve, wipe_valkey),
         *(cut, refuse, delay, half_open, lose_answers),
-        *(fewer_workers, move_clock, slow_outside, rewind_group, resend, send_malformed),
+        *(fewer_workers, move_clock, slow_outside, rewind_group, resend, resend_newer_minor, send_malformed),
     )
 }
 """Faults that may overlap with any other."""

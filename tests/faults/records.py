@@ -1,6 +1,7 @@
 """What can happen to a log: records come again, or make no sense; a topic is lost, cut off or restored."""
 
 import asyncio
+import json
 import random
 import time
 from collections.abc import Iterator, Sequence
@@ -67,22 +68,53 @@ def _send(stack: Stack, records: Sequence[tuple[str, int, bytes | None, bytes | 
     return offsets
 
 
-def _newest(stack: Stack, topic: str) -> dict[bytes, Any]:
-    return {record.key(): record for record in read(stack, topic)}
+def _newest(stack: Stack, topic: str) -> tuple[dict[bytes, Any], set[bytes]]:
+    """The newest record of each key, and the keys that have an older one behind it. What nobody can read is
+    left out."""
+    newest: dict[bytes, Any] = {}
+    stale: set[bytes] = set()
+    for record in read(stack, topic):
+        if (version := _version(record)) is None:
+            continue
+        if record.key() not in newest or version >= _version(newest[record.key()]):
+            newest[record.key()] = record
+            stale.discard(record.key())
+        else:
+            stale.add(record.key())
+    return newest, stale
 
 
-async def resend(stack: Stack, chance: random.Random, topic: str) -> None:
-    """Up to 50 keys' newest records come a second time, in any order."""
+def _version(record: Any) -> Any:
+    try:
+        return json.loads(record.value())["version"]
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
+async def resend(stack: Stack, chance: random.Random, topic: str, *, newer_minor: bool = False) -> None:
+    """Up to 50 keys' newest records come a second time, in any order.
+
+    newer_minor: with a field that nobody knows yet. What got a newer record meanwhile gets that once more, so
+    that an older state is never the last for good.
+    """
 
     def again() -> None:
-        newest = _newest(stack, topic)
-        chosen = chance.sample(sorted(newest), min(len(newest), 50))
-        _send(
-            stack,
-            [(topic, newest[k].partition(), k, newest[k].value(), newest[k].headers()) for k in chosen],
-        )
+        newest, _ = _newest(stack, topic)
+        chosen = set(chance.sample(sorted(newest), min(len(newest), 50)))
+        while chosen:
+            sent = [newest[key] for key in sorted(chosen, key=lambda _: chance.random())]
+            _send(stack, [(topic, r.partition(), r.key(), _value(r, newer_minor), r.headers()) for r in sent])
+            newest, stale = _newest(stack, topic)
+            chosen &= stale
 
     await asyncio.to_thread(again)
+
+
+def _value(record: Any, newer_minor: bool) -> bytes:
+    value: bytes = record.value()
+    if newer_minor:
+        return json.dumps({**json.loads(value), "of_a_newer_minor": {"kind": 1}}).encode()
+    return value
 
 
 async def send_malformed(stack: Stack, chance: random.Random, topic: str) -> set[str]:
