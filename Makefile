@@ -60,7 +60,7 @@ imports:
 
 # The longest parts first. Three workers on two cores: much of a test is waiting for a server.
 tests:
-	@$(RUN) pytest -n 3 --no-loadscope-reorder -m "not long" tests/journeys/test_month.py tests services libs deploy $(ARGS)
+	@$(RUN) pytest -n 3 --no-loadscope-reorder -m "not long" tests/faults/test_rig.py tests/journeys/test_month.py tests services libs deploy $(ARGS)
 
 test-long: install ## what takes longer: every process killed in turn
 	@$(RUN) pytest -m long $(ARGS)
