@@ -4,7 +4,6 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-
 _APART = ("/test_month.py", "/test_rig.py")
 
 
