@@ -1,20 +1,26 @@
 """`python tests/faults`: plays rounds of load and faults, checks after each, and says what it found.
 
+What breaks is played again with fewer faults, until it no longer breaks or the time for that is over.
 `--mutant` and `--all-mutants` play the suite with one of its guards taken away, which must be found.
 """
 
 import asyncio
+import json
 import os
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from disturbances import HEAVY, LIGHT
 from mutants import MUTANTS, Mutant
+from plans import Plan, Planned, planned
 from rounds import Report, play
+from shrinking import shorter
 
 
 def faults(
@@ -22,6 +28,12 @@ def faults(
     rounds: Annotated[int, typer.Option(min=1)] = 10,
     seconds: Annotated[float, typer.Option("--for", min=5, help="of load in each round")] = 20.0,
     keep: Annotated[Path | None, typer.Option(help="where to leave the data; removed when sound")] = None,
+    plan: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="play the plan of this report again")
+    ] = None,
+    shrink: Annotated[
+        float, typer.Option(min=0, help="seconds to look for fewer faults that still break it")
+    ] = 600.0,
     mutant: Annotated[
         list[str] | None, typer.Option(help="play it with its faults, for its rounds; several: together")
     ] = None,
@@ -36,22 +48,55 @@ def faults(
         plays = [[MUTANTS[each] for each in mutant]] if mutant else [[each] for each in MUTANTS.values()]
         missed = [_missed(together, seed, seconds, keep, control=control) for together in plays]
         raise typer.Exit(any(missed))
-    report, root = _play(seed, rounds, seconds, keep)
-    report.write(Path(os.environ.get("SOUK_FAULTS_REPORT", "faults.json")))
+    chosen = planned(seed, rounds, LIGHT, HEAVY)
+    if plan is not None:
+        seed, chosen = _read(plan)
+    report, root = _play(seed, chosen, seconds, keep)
+    path = Path(os.environ.get("SOUK_FAULTS_REPORT", ".souk/faults.json"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    report.write(path)
+    if not report.sound:
+        found = asyncio.run(shorter(report, seconds, within=shrink, said=_clock()))
+        found.write(path.with_name("faults-shortest.json"))
+        _tell(report, found, seconds, root, path.with_name("faults-shortest.json"))
     typer.echo(report.line())
     if not report.sound:
-        for words in report.broken[:40]:
-            typer.echo(words, err=True)
-        options = f"SEED={seed} ROUNDS={report.rounds} FOR={seconds:g}"
-        typer.echo(f"{len(report.broken)} found; again: make faults {options}; data in {root}", err=True)
         raise typer.Exit(1)
     if keep is None:
         shutil.rmtree(root, ignore_errors=True)
 
 
+def _read(path: Path) -> tuple[int, Plan]:
+    """Seed and plan of a report."""
+    kept = json.loads(path.read_text())
+    return kept["seed"], [[Planned(**each) for each in faults] for faults in kept["plan"]]
+
+
+def _tell(report: Report, found: Report, seconds: float, root: Path, path: Path) -> None:
+    """What broke, what replays it, and the shortest history of it; on standard error."""
+    for words in report.broken[:40]:
+        typer.echo(words, err=True)
+    number = sum(map(len, found.plan))
+    typer.echo(f"the shortest that was found has {number} faults: {found.broken[0]}", err=True)
+    for line in found.about:
+        typer.echo(line, err=True)
+    again = f"make faults SEED={report.seed} ROUNDS={report.rounds} FOR={seconds:g}"
+    typer.echo(f"{len(report.broken)} found; again: {again}; data in {root}", err=True)
+    typer.echo(f"the shortest again: make faults FOR={seconds:g} ARGS='--plan {path}'", err=True)
+
+
+def _clock() -> Callable[[str], None]:
+    began = time.monotonic()
+
+    def said(words: str) -> None:
+        typer.echo(f"{time.monotonic() - began:7.1f} s  {words}", err=True)
+
+    return said
+
+
 def _play(
     seed: int,
-    rounds: int,
+    plan: Plan,
     seconds: float,
     keep: Path | None,
     mutants: Sequence[Mutant] = (),
@@ -61,12 +106,8 @@ def _play(
     """What came of it, and where its data is."""
     root = keep or Path(tempfile.mkdtemp(prefix="souk-faults-"))
     root.mkdir(parents=True, exist_ok=True)
-    began = time.monotonic()
-
-    def said(words: str) -> None:
-        typer.echo(f"{time.monotonic() - began:7.1f} s  {words}", err=True)
-
-    report = asyncio.run(play(root, seed, rounds, seconds, mutants=mutants, control=control, said=said))
+    said = _clock()
+    report = asyncio.run(play(root, seed, plan, seconds, mutants=mutants, control=control, said=said))
     for each in report.failed:
         said(f"could not be done: {each}")
     return report, root
@@ -77,8 +118,9 @@ def _missed(
 ) -> bool:
     """Whether one of them was not caught, or the control was not sound. One line for each: in which round it
     was caught, after how many seconds, and by what."""
-    rounds = max(each.rounds for each in mutants)
-    report, root = _play(seed, rounds, seconds, keep, mutants, control=control)
+    each_round = zip_longest(*(each.plan(seed) for each in mutants), fillvalue=())
+    plan = [list(chain.from_iterable(faults)) for faults in each_round]
+    report, root = _play(seed, plan, seconds, keep, mutants, control=control)
     if keep is None:
         shutil.rmtree(root, ignore_errors=True)
     for words in report.broken[:40]:

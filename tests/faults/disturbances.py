@@ -6,8 +6,8 @@ from a topic is published again.
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -18,6 +18,8 @@ import redis.asyncio as redis
 from cluster import Cluster
 from market import Market
 from mutants import Aim
+from plans import Planned
+from proxy import Link
 
 from souk.contracts.topic import SERVICES, Service, Topic
 from souk.contracts.topics import TOPICS
@@ -30,7 +32,7 @@ _PATIENCE_OUTSIDE = {"/youtube": 10.0, "/smtp/rcpt": 30.0, "/smtp/data": 30.0, "
 @dataclass(slots=True)
 class Scene:
     """What faults act upon. longest: seconds that one may last. malformed: keys and places of records that
-    nobody can read, for the checker to know. aim: what they choose from."""
+    nobody can read, for the checker to know. aim: what they choose from. fault: the one that acts."""
 
     cluster: Cluster
     market: Market
@@ -39,16 +41,35 @@ class Scene:
     said: Callable[[str], None]
     malformed: set[str]
     aim: Aim = field(default_factory=Aim)
+    fault: str = ""
+
+    def meets(self, words: str) -> None:
+        """Write down what the fault has chosen."""
+        self.market.history.note(f"{self.fault} {words}")
 
     def service(self) -> Service:
-        return self.chance.choice(self.aim.services)
+        found = self.chance.choice(self.aim.services)
+        self.meets(found)
+        return found
 
     def service_process(self) -> str:
         known = sorted(self.cluster.service_processes)
-        return self.chance.choice([name for name in known if name.startswith(self.aim.processes)])
+        found = self.chance.choice([name for name in known if name.startswith(self.aim.processes)])
+        self.meets(found)
+        return found
+
+    def broker(self) -> str:
+        found = self.chance.choice(self.cluster.brokers)
+        self.meets(found)
+        return found
+
+    def link(self) -> Link:
+        name = f"{self.chance.choice(self.aim.services)}.{self.chance.choice(self.aim.servers)}"
+        self.meets(name)
+        return self.cluster.links[name]
 
     def topic(self, *, compacted: bool = False) -> Topic[Any]:
-        return self.chance.choice(
+        found = self.chance.choice(
             [
                 each
                 for each in TOPICS
@@ -56,6 +77,8 @@ class Scene:
                 and (not compacted or each.config["cleanup.policy"] == "compact")
             ]
         )
+        self.meets(found.name)
+        return found
 
     async def a_while(self) -> None:
         await asyncio.sleep(self.chance.uniform(min(self.aim.shortest, self.longest), self.longest))
@@ -69,7 +92,7 @@ async def kill_service(scene: Scene) -> None:
 
 
 async def kill_broker(scene: Scene) -> None:
-    await scene.cluster.kill(scene.chance.choice(scene.cluster.brokers))
+    await scene.cluster.kill(scene.broker())
 
 
 async def kill_database(scene: Scene) -> None:
@@ -85,7 +108,7 @@ async def freeze_service(scene: Scene) -> None:
 
 
 async def freeze_broker(scene: Scene) -> None:
-    await _freeze(scene, scene.chance.choice(scene.cluster.brokers))
+    await _freeze(scene, scene.broker())
 
 
 async def freeze_database(scene: Scene) -> None:
@@ -117,40 +140,36 @@ async def wipe_valkey(scene: Scene) -> None:
 
 async def cut(scene: Scene) -> None:
     for _ in range(scene.chance.randint(1, 5)):
-        _link(scene).cut()
+        scene.link().cut()
         await asyncio.sleep(scene.chance.random())
 
 
 async def refuse(scene: Scene) -> None:
-    link = _link(scene)
+    link = scene.link()
     link.refuse()
     await _restore(scene, link)
 
 
 async def delay(scene: Scene) -> None:
-    link = _link(scene)
+    link = scene.link()
     link.delay(scene.chance.uniform(0.02, 0.5))
     await _restore(scene, link)
 
 
 async def half_open(scene: Scene) -> None:
-    link = _link(scene)
+    link = scene.link()
     link.half_open()
     await _restore(scene, link)
 
 
 async def lose_answers(scene: Scene) -> None:
     """Right after a commit was sent: its answer never comes."""
-    link = _link(scene)
+    link = scene.link()
     link.lose_answer(scene.chance.randint(1, 8))
     await _restore(scene, link)
 
 
-def _link(scene: Scene) -> Any:
-    return scene.cluster.links[f"{scene.service()}.{scene.chance.choice(scene.aim.servers)}"]
-
-
-async def _restore(scene: Scene, link: Any) -> None:
+async def _restore(scene: Scene, link: Link) -> None:
     try:
         await scene.a_while()
     finally:
@@ -254,30 +273,27 @@ HEAVY: Mapping[str, Fault] = {
 }
 """Faults that need Kafka and the owner's database while they are mended: they come alone, at the end."""
 
-
-def planned(chance: random.Random, turn: int) -> tuple[Sequence[str], Sequence[str]]:
-    """The faults of a round that overlap, and the one after them. Every kind comes before any comes twice."""
-    light = sorted(LIGHT)
-    random.Random(turn // len(light)).shuffle(light)
-    chosen = [light[(turn * 4 + n) % len(light)] for n in range(4)]
-    chance.shuffle(chosen)
-    heavy = sorted(HEAVY)
-    return chosen, [heavy[(turn // 2) % len(heavy)]] if turn % 2 else []
+FAULTS: Mapping[str, Fault] = {**LIGHT, **HEAVY}
 
 
-async def disturb(scene: Scene, names: Iterable[str]) -> list[str]:
-    """Run the named faults, overlapping, to their ends; which of them could not be carried out and why."""
+async def disturb(scene: Scene, faults: Iterable[Planned], aims: Mapping[str, Aim]) -> list[str]:
+    """Run the faults, overlapping, to their ends; which of them could not be carried out and why.
+
+    aims: by whom a fault is for.
+    """
     failed: list[str] = []
 
-    async def one(name: str) -> None:
-        await asyncio.sleep(scene.chance.uniform(0, scene.longest))
-        scene.said(name)
+    async def one(fault: Planned) -> None:
+        aim = aims.get(fault.whose, scene.aim)
+        mine = replace(scene, chance=random.Random(fault.seed), fault=fault.name, aim=aim)
+        await asyncio.sleep(mine.chance.uniform(0, scene.longest))
+        scene.said(fault.name)
         try:
-            await {**LIGHT, **HEAVY}[name](scene)
+            await FAULTS[fault.name](mine)
         except Exception as error:  # noqa: BLE001  another fault was in its way: it is told, and no finding
-            failed.append(f"{name}: {error!r}")
+            failed.append(f"{fault.name}: {error!r}")
 
     async with asyncio.TaskGroup() as group:
-        for name in names:
-            group.create_task(one(name))
+        for fault in faults:
+            group.create_task(one(fault))
     return failed

@@ -1,8 +1,10 @@
 """What clients were told: every request with its outcome, the evidence that effects are held against."""
 
 import json
+import re
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +19,7 @@ class Told:
 
     kind: what was asked (`join`, `click` …). subject: what names its effect (ids, an order's number).
     unknown: the connection broke, the time ran out or the server failed; the effect is there or not.
-    sent: how often it was sent.
+    sent: how often it was sent. at: when it was asked, in seconds since the history's beginning.
     """
 
     kind: str
@@ -26,18 +28,53 @@ class Told:
     status: int | None = None
     answer: Json = field(default_factory=dict)
     sent: int = 0
+    at: float = 0.0
+
+    def __str__(self) -> str:
+        outcome = self.outcome if self.status is None else f"{self.outcome} ({self.status})"
+        return f"{self.kind} {json.dumps(self.subject)}: {outcome}, sent {self.sent} times"
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something that happened meanwhile: a fault and what it met."""
+
+    words: str
+    at: float
+
+    def __str__(self) -> str:
+        return self.words
+
+
+_NAMES = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|Campaign \d+-\d+")
+"""What findings call their subjects."""
 
 
 @dataclass(slots=True)
 class History:
-    """All that was told, in the order in which it was asked."""
+    """All that was told and what happened meanwhile, each in the order of time."""
 
     told: list[Told] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
+    _began: float = field(default_factory=time.monotonic)
 
     def ask(self, kind: str, **subject: Any) -> Told:
-        asked = Told(kind, subject)
+        asked = Told(kind, subject, at=self._at())
         self.told.append(asked)
         return asked
+
+    def note(self, words: str) -> None:
+        self.notes.append(Note(words, self._at()))
+
+    def _at(self) -> float:
+        return round(time.monotonic() - self._began, 3)
+
+    def about(self, findings: Iterable[str]) -> list[str]:
+        """What was asked that names what a finding names, and all notes, as lines in the order of time."""
+        names = {name for words in findings for name in _NAMES.findall(words)}
+        told = [each for each in self.told if any(name in _text(each) for name in names)]
+        events: list[Told | Note] = sorted([*told, *self.notes], key=lambda event: event.at)
+        return [f"{event.at:8.2f} s  {event}" for event in events]
 
     def of(self, kind: str, *outcomes: Outcome) -> Iterator[Told]:
         return (t for t in self.told if t.kind == kind and (not outcomes or t.outcome in outcomes))
@@ -48,4 +85,8 @@ class History:
     def write(self, path: Path) -> None:
         with path.open("w") as file:
             for each in self.told:
-                file.write(json.dumps(asdict(each), default=str) + "\n")
+                file.write(_text(each) + "\n")
+
+
+def _text(told: Told) -> str:
+    return json.dumps(asdict(told), default=str)

@@ -20,6 +20,8 @@ from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
 
+from plans import Plan, Planned
+
 from souk.contracts.topic import SERVICES, Service
 
 
@@ -57,6 +59,13 @@ class Mutant:
     aim: Aim = field(default_factory=Aim)
     lives: Sequence[Service] = SERVICES
     rounds: int = 3
+
+    def plan(self, seed: int) -> Plan:
+        """Its faults, in each of its rounds."""
+        return [
+            [Planned(turn, number, name, seed, self.name) for number, name in enumerate(self.faults)]
+            for turn in range(self.rounds)
+        ]
 
     def shown_in(self, findings: Sequence[str]) -> str | None:
         """The first of them that tells its harm."""

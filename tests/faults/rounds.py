@@ -5,9 +5,9 @@ import json
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,11 @@ import asyncpg
 import effects
 import videos
 from cluster import Cluster, cluster
-from disturbances import HEAVY, LIGHT, Scene, disturb, planned
+from disturbances import HEAVY, Scene, disturb
 from history import History
 from market import Market
-from mutants import Mutant, launcher
+from mutants import Aim, Mutant, launcher
+from plans import Plan, Planned
 
 from souk.chassis.clock import ManualClock
 from souk.checker.check import check
@@ -37,10 +38,12 @@ _LOOK_SECONDS = 0.2
 
 @dataclass(slots=True)
 class Report:
-    """What came of it. broken: what was found, in words; failed: faults that could not be carried out.
-    caught: by mutant, in which round and by what first."""
+    """What came of it. broken: what was found, in words; about: what was asked of its subjects and what
+    happened meanwhile; failed: faults that could not be carried out. caught: by mutant, in which round and
+    by what first."""
 
     seed: int
+    plan: Plan = ()
     rounds: int = 0
     faults: Counter[str] = field(default_factory=Counter)
     failed: list[str] = field(default_factory=list)
@@ -53,6 +56,7 @@ class Report:
     drift: int = 0
     diverged: int = 0
     broken: list[str] = field(default_factory=list)
+    about: list[str] = field(default_factory=list)
     caught: dict[str, tuple[int, str]] = field(default_factory=dict)
     seconds: float = 0.0
 
@@ -91,22 +95,21 @@ _COUNTED = {
 async def play(
     root: Path,
     seed: int,
-    rounds: int,
+    plan: Plan,
     seconds: float,
     *,
-    until: float = float("inf"),
     mutants: Sequence[Mutant] = (),
     control: bool = False,
     said: Callable[[str], None] = print,
 ) -> Report:
-    """Up to `rounds` rounds of `seconds` of load each on a fresh suite in `root`, ended early by what is
-    found, or when `until` (monotonic) has come.
+    """The rounds of `plan` with `seconds` of load each on a fresh suite in `root`, ended early by what is
+    found.
 
-    mutants: what to run in the suite's place, with the faults that they name, until each is caught.
-    control: these faults, but the suite as it is.
+    mutants: what to run in the suite's place until each is caught. control: but the suite as it is.
     """
-    report, history, began = Report(seed), History(), time.monotonic()
+    report, history, began = Report(seed, plan), History(), time.monotonic()
     malformed: set[str] = set()
+    aims = {each.name: each.aim for each in mutants}
     start = launcher([each.name for each in mutants]) if mutants and not control else ()
     patience = _REST_SECONDS_OF_MUTANTS if start else _REST_SECONDS
     data = videos.write(root / "videos.csv", MAKERS, random.Random(seed))
@@ -114,8 +117,8 @@ async def play(
         market = Market(suite.gateway, suite.folder, videos.channels(MAKERS), seed, history)
         try:
             await market.open(lambda: _rest(suite, _REST_SECONDS))
-            while report.rounds < rounds and time.monotonic() < until:
-                await _round(suite, market, report, malformed, seconds, patience, mutants, said)
+            for faults in plan:
+                await _round(suite, market, report, malformed, seconds, patience, aims, faults, said)
                 for each in mutants:
                     if each.name not in report.caught and (shown := each.shown_in(report.broken)):
                         report.caught[each.name] = report.rounds, shown
@@ -125,6 +128,7 @@ async def play(
         finally:
             await market.close()
             report.seconds = round(time.monotonic() - began, 1)
+            report.about = history.about(report.broken[:1])
             history.write(root / "history.jsonl")
             report.write(root / "report.json")
     return report
@@ -137,32 +141,31 @@ async def _round(
     malformed: set[str],
     seconds: float,
     patience: float,
-    mutants: Sequence[Mutant],
+    aims: Mapping[str, Aim],
+    faults: Sequence[Planned],
     said: Callable[[str], None],
 ) -> None:
     """malformed: keys and places of records that nobody can read, of all rounds. patience: seconds within
-    which something moves on the way to rest."""
-    chance = random.Random(f"{report.seed}:{report.rounds}")
+    which something moves on the way to rest. aims: by mutant."""
 
     def note(name: str) -> None:
         report.faults[name] += 1
         said(f"round {report.rounds + 1}: {name}")
 
-    scene = Scene(suite, market, chance, min(seconds / 2, 30.0), note, malformed)
-    planning = _aimed(scene, mutants) if mutants else [(scene, *planned(chance, report.rounds))]
+    scene = Scene(suite, market, random.Random(), min(seconds / 2, 30.0), note, malformed)
     stop = asyncio.Event()
-    watch = effects.Watch(back={name for _, light, heavy in planning for name in (*light, *heavy)})
+    watch = effects.Watch(back={each.name for each in faults})
     async with _databases(suite) as databases, asyncio.TaskGroup() as group:
         group.create_task(_look(watch, databases, stop))
         group.create_task(market.trade(PEOPLE, stop))
         group.create_task(_tick(market, stop))
         began = time.monotonic()
-        for failed in await asyncio.gather(*(disturb(where, light) for where, light, _ in planning)):
-            report.failed += failed
+        light, heavy = ([one for one in faults if (one.name in HEAVY) is late] for late in (False, True))
+        report.failed += await disturb(scene, light, aims)
         await asyncio.sleep(max(0.0, seconds - (time.monotonic() - began)))
-        for where, name in [(where, name) for where, _, heavy in planning for name in heavy]:
+        for one in heavy:
             await suite.ready()
-            report.failed += await disturb(where, [name])
+            report.failed += await disturb(scene, [one], aims)
         stop.set()
     await suite.heal()
     report.rounds += 1
@@ -174,18 +177,6 @@ async def _round(
         _count(report, "restless", f"restless: {error}")
         return
     await _judge(suite, market.history, scene, report)
-
-
-def _aimed(scene: Scene, mutants: Sequence[Mutant]) -> list[tuple[Scene, Sequence[str], Sequence[str]]]:
-    """For each its scene, its faults that overlap, and those that come after them, alone."""
-    return [
-        (
-            replace(scene, aim=each.aim),
-            [name for name in each.faults if name in LIGHT],
-            [name for name in each.faults if name in HEAVY],
-        )
-        for each in mutants
-    ]
 
 
 async def _look(watch: effects.Watch, databases: effects.Databases, stop: asyncio.Event) -> None:

@@ -49,6 +49,6 @@ def test_its_faults_are_known(mutant: Mutant) -> None:
     "mutant", [each for each in ALL if each.name not in _NOT_YET], ids=attrgetter("name")
 )
 async def test_it_is_caught(mutant: Mutant, tmp_path: Path) -> None:
-    report = await play(tmp_path, _SEED, mutant.rounds, _SECONDS, mutants=[mutant])
+    report = await play(tmp_path, _SEED, mutant.plan(_SEED), _SECONDS, mutants=[mutant])
 
     assert mutant.name in report.caught

@@ -5,23 +5,29 @@ import random
 from pathlib import Path
 
 import pytest
+from disturbances import HEAVY, LIGHT
+from plans import planned
 from rounds import Report, play
+from shrinking import shorter
 
 _SECONDS = 20.0
+_SHRINK_SECONDS = 240.0
 _NEW = os.environ.get("SOUK_FAULTS_SEED") or str(random.SystemRandom().randrange(1, 1_000_000))
 """Of the long tests; set it to have them play the same again."""
 
 
-def found(report: Report) -> str:
+async def found(report: Report) -> str:
+    """What broke, what plays it again, and the shortest history of it."""
     again = f"make faults SEED={report.seed} ROUNDS={report.rounds} FOR={_SECONDS:g}"
-    return "\n".join([report.line(), *report.broken[:40], f"again: {again}"])
+    short = await shorter(report, _SECONDS, within=_SHRINK_SECONDS)
+    return "\n".join([report.line(), *report.broken[:40], *short.about, f"again: {again}"])
 
 
 @pytest.mark.timeout(900)
 async def test_two_minutes_of_load_and_faults_break_nothing(tmp_path: Path) -> None:
-    report = await play(tmp_path, seed=1, rounds=2, seconds=_SECONDS)
+    report = await play(tmp_path, 1, planned(1, 2, LIGHT, HEAVY), _SECONDS)
 
-    assert report.sound, found(report)
+    assert report.sound, await found(report)
     assert report.acknowledged > 100
     assert report.faults.total() == 9
 
@@ -29,6 +35,8 @@ async def test_two_minutes_of_load_and_faults_break_nothing(tmp_path: Path) -> N
 @pytest.mark.long
 @pytest.mark.timeout(3600)
 async def test_new_seeds_break_nothing(tmp_path: Path) -> None:
-    report = await play(tmp_path, seed=int(_NEW), rounds=8, seconds=_SECONDS)
+    seed = int(_NEW)
 
-    assert report.sound, found(report)
+    report = await play(tmp_path, seed, planned(seed, 8, LIGHT, HEAVY), _SECONDS)
+
+    assert report.sound, await found(report)

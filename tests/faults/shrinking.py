@@ -1,0 +1,46 @@
+"""The shortest history of what broke: the same load, with ever fewer faults."""
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from plans import Plan, shortest
+from rounds import Report, play
+
+
+async def shorter(
+    broken: Report, seconds: float, *, within: float, said: Callable[[str], None] = print
+) -> Report:
+    """What came of the shortest play that broke as `broken` did, by a finding that begins as its first does.
+
+    seconds: of load in each round. within: seconds for all plays together; one that has begun is ended.
+    """
+    found, until = broken, time.monotonic() + within
+    kind = _kind(broken.broken[0])
+
+    async def breaks(plan: Plan) -> bool:
+        nonlocal found
+        if time.monotonic() > until:
+            raise TimeoutError
+        root = Path(tempfile.mkdtemp(prefix="souk-shorter-"))
+        try:
+            report = await play(root, broken.seed, plan, seconds, said=lambda _: None)
+        finally:
+            shutil.rmtree(root, ignore_errors=True)
+        same = [words for words in report.broken if _kind(words) == kind]
+        names = " ".join(fault.name for faults in plan for fault in faults) or "load alone"
+        said(f"{'breaks too' if same else 'does not break'}: {names}")
+        if same:
+            report.broken = same
+            found = report
+        return bool(same)
+
+    await shortest(broken.plan, breaks)
+    return found
+
+
+def _kind(words: str) -> str:
+    """`lost`, `copy_differs`, `fork`: what kind of thing was found."""
+    return words.partition(" ")[0].rstrip(":")

@@ -1,0 +1,68 @@
+"""Plans have every kind of fault, stay the same by their seed, and shrink to what breaks."""
+
+from collections import Counter
+
+import pytest
+from disturbances import HEAVY, LIGHT
+from plans import Plan, planned, shortest
+
+LIGHT_OF_FOUR = ("a", "b", "c", "d", "e", "f")
+
+
+def names(plan: Plan) -> list[list[str]]:
+    return [[fault.name for fault in faults] for faults in plan]
+
+
+def test_every_kind_comes_before_any_comes_twice() -> None:
+    plan = planned(7, 2 * len(HEAVY), LIGHT, HEAVY)
+
+    told = Counter(name for faults in names(plan) for name in faults)
+    assert {name: told[name] for name in HEAVY} == dict.fromkeys(HEAVY, 1)
+    assert {told[name] for name in LIGHT} <= {1, 2}
+
+
+def test_a_seed_is_one_plan_and_another_seed_another() -> None:
+    assert planned(7, 4, LIGHT, HEAVY) == planned(7, 4, LIGHT, HEAVY)
+    assert names(planned(7, 4, LIGHT, HEAVY)) != names(planned(8, 4, LIGHT, HEAVY))
+
+
+def test_a_fault_is_the_same_whatever_else_is_planned() -> None:
+    long, short = planned(7, 6, LIGHT, HEAVY), planned(7, 2, LIGHT, HEAVY)
+
+    assert [[fault.seed for fault in faults] for faults in long[:2]] == [
+        [fault.seed for fault in faults] for faults in short
+    ]
+
+
+@pytest.mark.parametrize("needed", [{"a"}, {"b", "e"}, {"a", "c", "f"}, {*"abcdef"}])
+async def test_what_is_not_needed_to_break_is_left_out(needed: set[str]) -> None:
+    async def breaks(plan: Plan) -> bool:
+        return needed <= {name for faults in names(plan) for name in faults}
+
+    found = await shortest(planned(1, 3, LIGHT_OF_FOUR, ("x",)), breaks)
+
+    assert sorted(name for faults in names(found) for name in faults) == sorted(needed)
+
+
+async def test_what_breaks_without_faults_needs_none() -> None:
+    async def always(_: Plan) -> bool:
+        return True
+
+    assert await shortest(planned(1, 3, LIGHT, HEAVY), always) == [[]]
+
+
+async def test_the_search_ends_with_the_shortest_so_far() -> None:
+    plays: list[Plan] = []
+
+    async def twice(plan: Plan) -> bool:
+        plays.append(plan)
+        if len(plays) > 2:
+            raise TimeoutError
+        return len(plays) == 2
+
+    plan = planned(1, 2, LIGHT, HEAVY)
+
+    found = await shortest(plan, twice)
+
+    assert found == plays[1]
+    assert sum(map(len, found)) < sum(map(len, plan))
