@@ -7,7 +7,7 @@ from a topic is published again.
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -15,73 +15,26 @@ import asyncpg
 import httpx
 import records
 import redis.asyncio as redis
-from cluster import Cluster
-from market import Market
 from mutants import Aim
 from plans import Planned
 from proxy import Link
+from scene import Scene
 
-from souk.contracts.topic import SERVICES, Service, Topic
-from souk.contracts.topics import TOPICS
+from souk.checker.places import COPIES, OWNERS
+from souk.contracts.topic import SERVICES, Service
 
 _BURST_SECONDS = 0.1
 _PATIENCE_OUTSIDE = {"/youtube": 10.0, "/smtp/rcpt": 30.0, "/smtp/data": 30.0, "/push": 10.0}
 """Seconds after which the services wait no longer for an answer."""
-
-
-@dataclass(slots=True)
-class Scene:
-    """What faults act upon. longest: seconds that one may last. malformed: keys and places of records that
-    nobody can read, for the checker to know. aim: what they choose from. fault: the one that acts."""
-
-    cluster: Cluster
-    market: Market
-    chance: random.Random
-    longest: float
-    said: Callable[[str], None]
-    malformed: set[str]
-    aim: Aim = field(default_factory=Aim)
-    fault: str = ""
-
-    def meets(self, words: str) -> None:
-        """Write down what the fault has chosen."""
-        self.market.history.note(f"{self.fault} {words}")
-
-    def service(self) -> Service:
-        found = self.chance.choice(self.aim.services)
-        self.meets(found)
-        return found
-
-    def service_process(self) -> str:
-        known = sorted(self.cluster.service_processes)
-        found = self.chance.choice([name for name in known if name.startswith(self.aim.processes)])
-        self.meets(found)
-        return found
-
-    def broker(self) -> str:
-        found = self.chance.choice(self.cluster.brokers)
-        self.meets(found)
-        return found
-
-    def link(self) -> Link:
-        name = f"{self.chance.choice(self.aim.services)}.{self.chance.choice(self.aim.servers)}"
-        self.meets(name)
-        return self.cluster.links[name]
-
-    def topic(self, *, compacted: bool = False) -> Topic[Any]:
-        found = self.chance.choice(
-            [
-                each
-                for each in TOPICS
-                if (not self.aim.topics or each.name in self.aim.topics)
-                and (not compacted or each.config["cleanup.policy"] == "compact")
-            ]
-        )
-        self.meets(found.name)
-        return found
-
-    async def a_while(self) -> None:
-        await asyncio.sleep(self.chance.uniform(min(self.aim.shortest, self.longest), self.longest))
+_OWNED = {(place.service, place.table) for place in OWNERS.values()}
+_READ_COPIES = sorted(
+    {(place.service, place.table) for places in COPIES.values() for place in places} - _OWNED
+)
+_REFUSE = """
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'refused'; END $$;
+CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON "{table}" FOR EACH ROW
+  WHEN (get_byte(uuid_send(NEW.id), 15) % 3 = 0) EXECUTE FUNCTION refuse();
+"""
 
 
 Fault = Callable[[Scene], Awaitable[None]]
@@ -192,28 +145,37 @@ async def move_clock(scene: Scene) -> None:
 
 
 async def slow_outside(scene: Scene) -> None:
-    """Mail, push and platforms answer late, after nobody waits any more, badly or not at all."""
+    """Mail, push and platforms answer late, or when nobody waits any more."""
     for prefix, patience in _PATIENCE_OUTSIDE.items():
-        fault: dict[str, Any] = scene.chance.choice(
-            [
-                {"status": 503, "times": scene.chance.randint(1, 10)},
-                {"slow": scene.chance.uniform(0.5, scene.longest), "times": scene.chance.randint(1, 10)},
-                {"slow": patience + 2},
-                {"reset": True, "times": scene.chance.randint(1, 10)},
-            ]
-        )
-        async with httpx.AsyncClient(trust_env=False) as client:
-            await client.post(f"{scene.cluster.standins}/faults", json={"path_prefix": prefix, **fault})
+        seconds = scene.chance.uniform(0.5, scene.longest)
+        times = scene.chance.randint(1, 10)
+        if scene.chance.random() < 0.5:
+            seconds, times = patience + 2, 1
+        await _outside(scene, prefix, slow=seconds, times=times)
+
+
+async def fail_outside(scene: Scene) -> None:
+    """They answer that they can't."""
+    for prefix in _PATIENCE_OUTSIDE:
+        await _outside(scene, prefix, status=503, times=scene.chance.randint(1, 10))
+
+
+async def break_outside(scene: Scene) -> None:
+    """They do what they were asked, and the connection breaks before their answer."""
+    for prefix in _PATIENCE_OUTSIDE:
+        await _outside(scene, prefix, reset=True, times=scene.chance.randint(1, 10))
+
+
+async def _outside(scene: Scene, prefix: str, **fault: Any) -> None:
+    scene.meets(f"{prefix} {fault}")
+    async with httpx.AsyncClient(trust_env=False) as client:
+        answer = await client.post(f"{scene.cluster.standins}/faults", json={"path_prefix": prefix, **fault})
+    answer.raise_for_status()
 
 
 async def rewind_group(scene: Scene) -> None:
     """All positions of a service go back to the beginning, where they count: in its database."""
-    service = scene.service()
-    connection = await asyncpg.connect(scene.cluster.stack.postgres.url("admin", service), timeout=10)
-    try:
-        await connection.execute("UPDATE consumer_offset SET next_offset = 0")
-    finally:
-        await connection.close()
+    await _administer(scene, scene.service(), "UPDATE consumer_offset SET next_offset = 0")
 
 
 async def resend(scene: Scene) -> None:
@@ -257,19 +219,46 @@ async def rebuild_copies(scene: Scene) -> None:
     await scene.cluster.command(scene.service(), "rebuild")
 
 
+async def refuse_records(scene: Scene) -> None:
+    """A service can't apply a third of some states, as after a bad deployment, until it can; what it parked
+    meanwhile is tried again."""
+    service, table = scene.chance.choice(_READ_COPIES)
+    scene.meets(f"{service}.{table}")
+    await _administer(scene, service, _REFUSE.format(table=table))
+    try:
+        await scene.a_while()
+    finally:
+        await _administer(scene, service, "DROP FUNCTION refuse() CASCADE")
+    last: int | None = 0
+    while last is not None:
+        [told] = await scene.cluster.command(service, "deadletter", "retry", "--after", str(last))
+        scene.meets(f"{service} {told}")
+        last = told["last"]
+
+
+async def _administer(scene: Scene, service: Service, statements: str) -> None:
+    connection = await asyncpg.connect(scene.cluster.stack.postgres.url("admin", service), timeout=10)
+    try:
+        await connection.execute(statements)
+    finally:
+        await connection.close()
+
+
 LIGHT: Mapping[str, Fault] = {
     each.__name__: each
     for each in (
         *(kill_service, kill_broker, kill_database, kill_gateway),
         *(freeze_service, freeze_broker, freeze_database, starve, wipe_valkey),
         *(cut, refuse, delay, half_open, lose_answers),
-        *(fewer_workers, move_clock, slow_outside, rewind_group, resend, resend_newer_minor, send_malformed),
+        *(slow_outside, fail_outside, break_outside),
+        *(fewer_workers, move_clock, rewind_group, resend, resend_newer_minor, send_malformed),
     )
 }
 """Faults that may overlap with any other."""
 
 HEAVY: Mapping[str, Fault] = {
-    each.__name__: each for each in (recreate_topic, truncate_topic, lose_kafka, rebuild_copies)
+    each.__name__: each
+    for each in (recreate_topic, truncate_topic, lose_kafka, rebuild_copies, refuse_records)
 }
 """Faults that need Kafka and the owner's database while they are mended: they come alone, at the end."""
 

@@ -196,10 +196,25 @@ ALL = (
     ),
     Mutant(
         "no_version_guard",
-        "a read copy takes a state that is older than what it holds; batches are small, so that it is seen",
+        "a read copy takes a state that is older than what it holds; batches are small and slow, so that it "
+        "is seen",
         (
             Edit("souk.chassis.store", "        where=table.c.version < statement.excluded.version,\n", ""),
             Edit(_CONSUMER, "MOST_RECORDS = 1000\n", "MOST_RECORDS = 5\n"),
+            Edit(
+                _APPLYING,
+                """\
+    async with units.begin() as work:
+        fresh, moved = await _pass_fence(work, intake, records, believed)
+        if fresh:
+""",
+                """\
+    await __import__("asyncio").sleep(0.1)
+    async with units.begin() as work:
+        fresh, moved = await _pass_fence(work, intake, records, believed)
+        if fresh:
+""",
+            ),
         ),
         ("went_back influencer", "went_back notify"),
         ("rewind_group",) * 4,
@@ -659,7 +674,7 @@ def _acknowledged(response: Response, unit: Unit) -> Response:
             ),
         ),
         ("told_twice mail",),
-        ("slow_outside",) * 6,
+        ("break_outside",) * 4,
         lives=("notify",),
     ),
 )

@@ -16,11 +16,12 @@ import asyncpg
 import effects
 import videos
 from cluster import Cluster, cluster
-from disturbances import HEAVY, Scene, disturb
+from disturbances import HEAVY, disturb
 from history import History
 from market import Market
 from mutants import Aim, Mutant, launcher
 from plans import Plan, Planned
+from scene import Scene
 
 from souk.chassis.clock import ManualClock
 from souk.checker.check import check
