@@ -101,7 +101,8 @@ async def moves(databases: Databases, history: History) -> list[Broken]:
 
 
 async def clicks(databases: Databases, history: History) -> list[Broken]:
-    """Every click that got its redirect is kept and counted, once; a link has no more than were asked for."""
+    """Every click that got its redirect is kept and counted, once; a link has no more than were asked for,
+    and a visitor, who comes once, has one."""
     told = [t.answer["click"] for t in history.of("click", "acknowledged") if "click" in t.answer]
     findings = await lost(databases["tracking"], [UUID(each) for each in told])
     asked = Counter(t.subject["link"] for t in history.of("click", "acknowledged", "unknown"))
@@ -109,11 +110,14 @@ async def clicks(databases: Databases, history: History) -> list[Broken]:
         "SELECT url, count(*) AS n FROM click JOIN link ON link.id = link_id WHERE url IS NOT NULL GROUP BY 1"
     )
     kept = {urlsplit(row["url"]).path: row["n"] for row in rows}
+    twice = await databases["tracking"].fetch(
+        "SELECT visitor, count(*) AS n FROM click GROUP BY visitor HAVING count(*) > 1"
+    )
     return [Broken("lost", "click", f"{each.subject}: {each.detail}") for each in findings] + [
         Broken("doubled", "click", f"{link}: {number} are kept, {asked[link]} were asked for")
         for link, number in kept.items()
         if number > asked[link]
-    ]
+    ] + [Broken("doubled", "click", f"visitor {row['visitor']} has {row['n']}") for row in twice]
 
 
 async def codes(databases: Databases, history: History) -> list[Broken]:

@@ -295,13 +295,13 @@ class Market:
             this.links = [each["url"] for each in found["items"]]
 
     async def _click(self, chance: random.Random) -> None:
-        """Visitors come in swarms."""
+        """Visitors come in swarms, and none comes twice."""
         with_links = [each for each in self._campaigns if each.links]
         if not with_links:
             return
         links = chance.choice(with_links).links
         visits = [
-            (urlsplit(chance.choice(links)).path, f"{chance.randrange(1 << 32):x}")
+            (urlsplit(chance.choice(links)).path, f"{chance.randrange(1 << 64):x}")
             for _ in range(chance.randint(1, _SWARM))
         ]
         await asyncio.gather(*(self._visit(path, visitor) for path, visitor in visits))

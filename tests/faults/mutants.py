@@ -461,7 +461,7 @@ def _acknowledged(response: Response, unit: Unit) -> Response:
     await work.execute(_PLACEHOLDERS, ids)
     read = select(account).where(account.c.id == any_(_IDS)).order_by(account.c.id)
     rows = await work.fetch_all(read, ids)
-    await __import__("asyncio").sleep(0.3)
+    await __import__("asyncio").sleep(1)
     await work.fetch_all(_LOCK, ids)
     return""",
             ),
@@ -484,7 +484,7 @@ def _acknowledged(response: Response, unit: Unit) -> Response:
             Edit(
                 "souk.billing.store.books",
                 "    return {row.id: row for row in rows}\n",
-                '    await __import__("asyncio").sleep(0.3)\n    return {row.id: row for row in rows}\n',
+                '    await __import__("asyncio").sleep(1)\n    return {row.id: row for row in rows}\n',
             ),
         ),
         ("fork billing", "cost_differs account", "overspent", "balance_differs", "lost fact"),
