@@ -6,12 +6,12 @@ Read from the services' databases, and compared with what clients were told.
 import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from contextlib import closing
+from dataclasses import dataclass
 from decimal import Decimal
 from email import message_from_bytes
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -19,7 +19,6 @@ import asyncpg
 from history import History, Told
 
 from souk.checker.clicks import lost
-from souk.checker.places import COPIES
 
 Fault = Literal["lost", "doubled", "undone", "told_twice", "went_back"]
 MICROS = 1_000_000
@@ -78,6 +77,32 @@ async def budgets(databases: Databases, history: History) -> list[Broken]:
     ]
 
 
+async def edits(databases: Databases, history: History) -> list[Broken]:
+    """A campaign says what the last acknowledged edit said, or an unknown one; its cap and end are no less
+    than any acknowledged."""
+    rows = await databases["campaign"].fetch("SELECT id, post_requirements, cap, end_date FROM campaign")
+    found = {str(row["id"]): row for row in rows}
+    asked: dict[str, list[Told]] = defaultdict(list)
+    for told in history.of("edit", "acknowledged", "unknown"):
+        asked[told.subject["campaign"]].append(told)
+    broken = []
+    for name, all_told in asked.items():
+        row = found[name]
+        acknowledged = [told for told in all_told if told.outcome == "acknowledged"]
+        last = max(acknowledged, key=lambda told: int(told.answer["version"]), default=None)
+        possible = {told.subject["post_requirements"] for told in all_told if told.outcome == "unknown"}
+        possible.add(last.subject["post_requirements"] if last else "")
+        if row["post_requirements"] not in possible:
+            broken.append(Broken("lost", "edit", f"{name}: {row['post_requirements']!r}"))
+        for told in acknowledged:
+            asks = told.subject
+            if row["cap"] < Decimal(asks.get("cap", 0)) * MICROS or str(row["end_date"]) < asks.get(
+                "end_date", ""
+            ):
+                broken.append(Broken("lost", "edit", f"{name}: {asks}"))
+    return broken
+
+
 async def joins(databases: Databases, history: History) -> list[Broken]:
     rows = await databases["influencer"].fetch(
         "SELECT campaign_id || ' ' || influencer_id AS pair, count(*) AS n FROM participation"
@@ -113,11 +138,15 @@ async def clicks(databases: Databases, history: History) -> list[Broken]:
     twice = await databases["tracking"].fetch(
         "SELECT visitor, count(*) AS n FROM click GROUP BY visitor HAVING count(*) > 1"
     )
-    return [Broken("lost", "click", f"{each.subject}: {each.detail}") for each in findings] + [
-        Broken("doubled", "click", f"{link}: {number} are kept, {asked[link]} were asked for")
-        for link, number in kept.items()
-        if number > asked[link]
-    ] + [Broken("doubled", "click", f"visitor {row['visitor']} has {row['n']}") for row in twice]
+    return (
+        [Broken("lost", "click", f"{each.subject}: {each.detail}") for each in findings]
+        + [
+            Broken("doubled", "click", f"{link}: {number} are kept, {asked[link]} were asked for")
+            for link, number in kept.items()
+            if number > asked[link]
+        ]
+        + [Broken("doubled", "click", f"visitor {row['visitor']} has {row['n']}") for row in twice]
+    )
 
 
 async def codes(databases: Databases, history: History) -> list[Broken]:
@@ -222,7 +251,7 @@ async def payments(databases: Databases, history: History) -> list[Broken]:
 
 
 CHECKS: Sequence[Check] = (
-    *(drafts, approvals, budgets, joins, moves, codes),
+    *(drafts, approvals, budgets, edits, joins, moves, codes),
     *(clicks, orders, judgements, facts, payments),
 )
 
@@ -235,59 +264,6 @@ def mails(mailbox: Path) -> list[Broken]:
             for (content,) in kept.execute("SELECT content FROM message")
         )
     return [Broken("told_twice", "mail", name) for name, times in got.items() if times > 1]
-
-
-_BACK = frozenset(
-    {
-        *("rewind_group", "recreate_topic", "truncate_topic", "lose_kafka", "rebuild_copies"),
-        *("kill_broker", "freeze_broker"),
-    }
-)
-"""Faults after which a service may read a topic again: for a moment a partition's new leader knows less of
-what is acknowledged than the old one did."""
-
-
-@dataclass(slots=True)
-class Watch:
-    """Looks again and again, while there is load, at what only grows: positions, and the versions of copies.
-
-    back: the faults meanwhile. `_BACK` move positions, and `rebuild_copies` has copies written anew.
-    """
-
-    back: set[str]
-    broken: list[Broken] = field(default_factory=list)
-    _seen: dict[tuple[Any, ...], int] = field(default_factory=dict)
-
-    async def look(self, databases: Databases) -> None:
-        if not self.back & _BACK:
-            for service, database in databases.items():
-                await self._compare(service, "position", database, _POSITIONS)
-        if "rebuild_copies" not in self.back:
-            for service, copied, query in _VERSIONS:
-                await self._compare(service, copied, databases[service], query)
-
-    async def _compare(self, service: str, kind: str, database: asyncpg.Pool, query: str) -> None:
-        """A database that is away is looked at when it is back."""
-        with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-            for name, value in await database.fetch(query):
-                before = self._seen.get((service, kind, name), value)
-                if value < before:
-                    words = f"{name} from {before} to {value}"
-                    self.broken.append(Broken("went_back", f"{service} {kind}", words))
-                self._seen[service, kind, name] = value
-
-
-_POSITIONS = "SELECT topic || ' ' || partition, next_offset FROM consumer_offset"
-_VERSIONS = [
-    (
-        place.service,
-        f"{place.table} of {state.__name__}",
-        f"SELECT id, ({place.version})::bigint FROM {place.table} WHERE {place.where}",
-    )
-    for state, places in COPIES.items()
-    for place in places
-    if place.at is None
-]
 
 
 async def _counted(database: asyncpg.Connection, query: str) -> Counter[str]:

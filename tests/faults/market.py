@@ -9,7 +9,7 @@ import json
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from itertools import count
 from urllib.parse import parse_qs, urlsplit
@@ -149,6 +149,7 @@ class Market:
             self._order: 14,
             self._refund: 6,
             self._raise: 6,
+            self._edit: 4,
             self._judge: 6,
             self._reverse: 2,
             self._pay: 3,
@@ -241,6 +242,29 @@ class Market:
             f"/v1/campaigns/{this.id}",
             {"budget": str(wanted)},
             subject={"campaign": this.id, "budget": wanted},
+            headers={"if-match": f'"{read["version"]}"'},
+        )
+
+    async def _edit(self, chance: random.Random) -> None:
+        """Other words, and at times a later end or a higher cap."""
+        if not self._campaigns:
+            return
+        this = chance.choice(self._campaigns[-8:])
+        read = await self._read(f"/v1/campaigns/{this.id}")
+        if read is None:
+            return
+        words = f"Wording {next(self._numbers)}"
+        changes = {"post_requirements": words}
+        if chance.random() < 0.3:
+            changes["cap"] = str(Decimal(read["cap"]) + chance.randint(1, 20))
+        if chance.random() < 0.2:
+            changes["end_date"] = str(date.fromisoformat(read["end_date"]) + timedelta(days=1))
+        await self._ask(
+            "edit",
+            "PATCH",
+            f"/v1/campaigns/{this.id}",
+            changes,
+            subject={"campaign": this.id, **changes},
             headers={"if-match": f'"{read["version"]}"'},
         )
 

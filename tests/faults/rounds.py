@@ -22,6 +22,7 @@ from market import Market
 from mutants import Aim, Mutant, launcher
 from plans import Plan, Planned
 from scene import Scene
+from watch import Watch
 
 from souk.chassis.clock import ManualClock
 from souk.checker.check import check
@@ -155,7 +156,7 @@ async def _round(
 
     scene = Scene(suite, market, random.Random(), min(seconds / 2, 30.0), note, malformed)
     stop = asyncio.Event()
-    watch = effects.Watch(back={each.name for each in faults})
+    watch = Watch(back={each.name for each in faults})
     async with _databases(suite) as databases, asyncio.TaskGroup() as group:
         group.create_task(_look(watch, databases, stop))
         group.create_task(market.trade(PEOPLE, stop))
@@ -180,7 +181,7 @@ async def _round(
     await _judge(suite, market.history, scene, report)
 
 
-async def _look(watch: effects.Watch, databases: effects.Databases, stop: asyncio.Event) -> None:
+async def _look(watch: Watch, databases: effects.Databases, stop: asyncio.Event) -> None:
     """Databases that are away are looked at when they are back."""
     while not stop.is_set():
         await watch.look(databases)

@@ -1,6 +1,8 @@
 """Plans have every kind of fault, stay the same by their seed, and shrink to what breaks."""
 
+import re
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from disturbances import HEAVY, LIGHT
@@ -66,3 +68,11 @@ async def test_the_search_ends_with_the_shortest_so_far() -> None:
 
     assert found == plays[1]
     assert sum(map(len, found)) < sum(map(len, plan))
+
+
+def test_the_document_tells_of_every_fault_and_of_no_other() -> None:
+    document = (Path(__file__).parents[2] / "docs/rig.md").read_text()
+
+    told = re.findall(r"`(\w+)`", "".join(re.findall(r"^\|([^|]+)\|", document, re.MULTILINE)))
+
+    assert sorted(told) == sorted([*LIGHT, *HEAVY])
