@@ -149,13 +149,36 @@ async def clicks(databases: Databases, history: History) -> list[Broken]:
     )
 
 
+async def reversals(databases: Databases, history: History) -> list[Broken]:
+    """A click of which everybody asked the same, and somebody was told that it was changed, is so."""
+    wanted: dict[str, set[bool]] = defaultdict(set)
+    certain: set[str] = set()
+    for told in history.of("reverse", "acknowledged", "unknown"):
+        for click in told.subject["clicks"]:
+            wanted[click].add(told.subject["reversed"])
+            # Clicks without a verdict yet are not changed, nor counted.
+            if told.outcome == "acknowledged" and told.answer["changed"] == len(told.subject["clicks"]):
+                certain.add(click)
+    rows = await databases["tracking"].fetch(
+        "SELECT id, reversed FROM click WHERE verdict = 'billable' AND id = ANY($1)",
+        [UUID(click) for click in certain if len(wanted[click]) == 1],
+    )
+    return [
+        Broken("lost", "reverse", str(row["id"]))
+        for row in rows
+        if {row["reversed"]} != wanted[str(row["id"])]
+    ]
+
+
 async def codes(databases: Databases, history: History) -> list[Broken]:
-    """Nobody shares a referral code."""
+    """The codes that were taken are in the pool, once, and nobody shares one."""
     rows = await databases["influencer"].fetch(
         "SELECT campaign_id || ' ' || referral_code AS name FROM participation"
         " WHERE referral_code IS NOT NULL GROUP BY 1 HAVING count(*) > 1"
     )
-    return [Broken("doubled", "code", row["name"]) for row in rows]
+    pool = await _counted(databases["influencer"], "SELECT code, count(*) FROM referral_code GROUP BY code")
+    asked = ((told, code) for told in history.of("codes") for code in told.subject["codes"])
+    return [*_once("codes", asked, pool), *(Broken("doubled", "code", row["name"]) for row in rows)]
 
 
 async def facts(databases: Databases, history: History) -> list[Broken]:
@@ -208,7 +231,8 @@ async def orders(databases: Databases, history: History) -> list[Broken]:
 
 
 async def judgements(databases: Databases, history: History) -> list[Broken]:
-    """An approved post keeps what was counted when it was approved, unless it was made ineffective later."""
+    """A post is what it was made, if all asked for the same; one that is approved keeps what was counted
+    then."""
     rows = await databases["tracking"].fetch(
         "SELECT id, status, counted_views, counted_likes, counted_comments FROM post"
     )
@@ -220,10 +244,13 @@ async def judgements(databases: Databases, history: History) -> list[Broken]:
     broken = []
     for name, all_told in judged.items():
         # What several asked for at once has no order that a client could know.
-        if {told.kind for told in all_told} != {"post_approve"}:
-            continue
+        kinds = {told.kind for told in all_told}
         acknowledged = [told for told in all_told if told.outcome == "acknowledged"]
         row = posts.get(name)
+        if kinds == {"post_ineffective"} and acknowledged and (row is None or row["status"] != "ineffective"):
+            broken.append(Broken("lost", "post_ineffective", name))
+        if kinds != {"post_approve"}:
+            continue
         if acknowledged and (row is None or row["status"] != "approved"):
             broken.append(Broken("lost", "post_approve", name))
         broken += [
@@ -252,7 +279,7 @@ async def payments(databases: Databases, history: History) -> list[Broken]:
 
 CHECKS: Sequence[Check] = (
     *(drafts, approvals, budgets, edits, joins, moves, codes),
-    *(clicks, orders, judgements, facts, payments),
+    *(clicks, reversals, orders, judgements, facts, payments),
 )
 
 

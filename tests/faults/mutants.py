@@ -91,7 +91,7 @@ class RangePartitionAssignor(_Range):
         return {
             name: ConsumerProtocolMemberAssignment(
                 cls.version,
-                [(t, parts[names[(k + n) % len(names)]].get(t, [])) for n, t in enumerate(topics)],
+                [(t, parts[names[(k + t.startswith("tracking.")) % len(names)]].get(t, [])) for t in topics],
                 b"",
             )
             for k, name in enumerate(names)
@@ -100,7 +100,8 @@ class RangePartitionAssignor(_Range):
 
 """,
 )
-"""One worker no longer has all topics of a campaign: the single writer that hides what a lock is for."""
+"""Campaigns and participations are another worker's than what tracking tells of them: no single writer hides
+what a lock is for."""
 
 ALL = (
     Mutant(

@@ -3,15 +3,21 @@
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from mutants import Mutant
 from plans import Plan, shortest
 from rounds import Report, play
 
 
 async def shorter(
-    broken: Report, seconds: float, *, within: float, said: Callable[[str], None] = print
+    broken: Report,
+    seconds: float,
+    *,
+    within: float,
+    mutants: Sequence[Mutant] = (),
+    said: Callable[[str], None] = print,
 ) -> Report:
     """What came of the shortest play that broke as `broken` did, by a finding that begins as its first does.
 
@@ -26,7 +32,7 @@ async def shorter(
             raise TimeoutError
         root = Path(tempfile.mkdtemp(prefix="souk-shorter-"))
         try:
-            report = await play(root, broken.seed, plan, seconds, said=lambda _: None)
+            report = await play(root, broken.seed, plan, seconds, mutants=mutants, said=lambda _: None)
         finally:
             shutil.rmtree(root, ignore_errors=True)
         same = [words for words in report.broken if _kind(words) == kind]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from disturbances import HEAVY, LIGHT
+from mutants import MUTANTS
 from plans import planned
 from rounds import Report, play
 from shrinking import shorter
@@ -40,3 +41,18 @@ async def test_new_seeds_break_nothing(tmp_path: Path) -> None:
     report = await play(tmp_path, seed, planned(seed, 8, LIGHT, HEAVY), _SECONDS)
 
     assert report.sound, await found(report)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1200)
+async def test_what_breaks_is_told_by_its_shortest_history(tmp_path: Path) -> None:
+    keeps_versions = [MUTANTS["version_kept"]]
+    broken = await play(tmp_path, 1, planned(1, 2, LIGHT, HEAVY), _SECONDS, mutants=keeps_versions)
+
+    short = await shorter(broken, _SECONDS, within=_SHRINK_SECONDS, mutants=keeps_versions)
+
+    assert not broken.sound
+    assert short.plan == [[]], "it needs no fault"
+    campaign = short.broken[0].split()[2].rstrip(":")
+    assert short.broken[0].startswith("fork campaign.campaigns")
+    assert any("approve" in line and campaign in line for line in short.about)
