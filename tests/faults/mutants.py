@@ -182,7 +182,7 @@ ALL = (
         if fresh:
 """,
                 """\
-    await __import__("asyncio").sleep(0.3)
+    await __import__("asyncio").sleep(1.5)
     async with units.begin() as work:
         fresh, moved = await _pass_fence(work, intake, records, believed)
         if fresh:
@@ -190,7 +190,7 @@ ALL = (
             ),
         ),
         ("went_back tracking position", "went_back billing position"),
-        ("freeze_service", "freeze_service", "freeze_service"),
+        ("freeze_service", "freeze_service"),
         # Longer than Kafka waits for a worker: another one goes on with its partitions.
         Aim(processes=("tracking-w", "billing-w"), shortest=13.0),
         lives=("tracking", "billing"),
@@ -475,7 +475,7 @@ def _acknowledged(response: Response, unit: Unit) -> Response:
     return""",
             ),
         ),
-        ("fork billing", "cost_differs account", "overspent", "balance_differs"),
+        ("fork billing", "cost_differs account", "split_differs", "overspent", "balance_differs"),
         (),
         Aim(("billing",), ("database",)),
         lives=("billing",),
@@ -496,7 +496,14 @@ def _acknowledged(response: Response, unit: Unit) -> Response:
                 '    await __import__("asyncio").sleep(1)\n    return {row.id: row for row in rows}\n',
             ),
         ),
-        ("fork billing", "cost_differs account", "overspent", "balance_differs", "lost fact"),
+        (
+            "fork billing",
+            "cost_differs account",
+            "split_differs",
+            "overspent",
+            "balance_differs",
+            "lost fact",
+        ),
         (),
         Aim(("billing",), ("database",)),
         lives=("billing",),
@@ -552,7 +559,7 @@ def _acknowledged(response: Response, unit: Unit) -> Response:
             Edit(
                 "souk.chassis.republish",
                 "    work.republish(*states)\n",
-                "    await __import__('asyncio').sleep(2)\n    work.republish(*states)\n",
+                "    await __import__('asyncio').sleep(8)\n    work.republish(*states)\n",
             ),
         ),
         ("stale_last tracking.links",),
