@@ -229,6 +229,7 @@ class Market:
         return this.shop is not None
 
     async def _raise(self, chance: random.Random) -> None:
+        """More budget, while visitors and buyers come for it."""
         if (this := self._any(chance)) is None:
             return
         read = await self._read(f"/v1/campaigns/{this.id}")
@@ -236,7 +237,7 @@ class Market:
             return
         this.budget += chance.randint(1, 40)
         wanted = this.budget
-        await self._ask(
+        raising = self._ask(
             "raise",
             "PATCH",
             f"/v1/campaigns/{this.id}",
@@ -244,6 +245,7 @@ class Market:
             subject={"campaign": this.id, "budget": wanted},
             headers={"if-match": f'"{read["version"]}"'},
         )
+        await asyncio.gather(raising, self._swarm(chance, this), self._sell(chance, this))
 
     async def _edit(self, chance: random.Random) -> None:
         """Other words, and at times a later end or a higher cap."""
@@ -319,13 +321,17 @@ class Market:
             this.links = [each["url"] for each in found["items"]]
 
     async def _click(self, chance: random.Random) -> None:
-        """Visitors come in swarms, and none comes twice."""
         with_links = [each for each in self._campaigns if each.links]
-        if not with_links:
+        if with_links:
+            # The newest are the liveliest.
+            await self._swarm(chance, chance.choice(with_links[-8:]))
+
+    async def _swarm(self, chance: random.Random, this: Campaign) -> None:
+        """Visitors come in swarms, and none comes twice."""
+        if not this.links:
             return
-        links = chance.choice(with_links).links
         visits = [
-            (urlsplit(chance.choice(links)).path, f"{chance.randrange(1 << 64):x}")
+            (urlsplit(chance.choice(this.links)).path, f"{chance.randrange(1 << 64):x}")
             for _ in range(chance.randint(1, _SWARM))
         ]
         await asyncio.gather(*(self._visit(path, visitor) for path, visitor in visits))
@@ -343,9 +349,12 @@ class Market:
 
     async def _order(self, chance: random.Random) -> None:
         ready = [each for each in self._campaigns if each.shop and each.codes and each.approved]
-        if not ready:
+        if ready:
+            await self._sell(chance, chance.choice(ready[-8:]))
+
+    async def _sell(self, chance: random.Random, this: Campaign) -> None:
+        if not (this.shop and this.codes and this.approved):
             return
-        this = chance.choice(ready)
         number = self._seed * 1_000_000 + next(self._numbers)
         items = [
             shop.Item(
