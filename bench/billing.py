@@ -12,7 +12,7 @@ from itertools import chain
 from typing import Any
 
 import asyncpg
-import market
+import published
 import reading
 from harness import Memory, Result, Size, alternate, in_child, until
 from place import Place, produce, record_of, services
@@ -116,7 +116,7 @@ async def measure(size: Size) -> list[Result]:
     ]
 
 
-def _briefs(number: int, campaigns: int, versions: int) -> list[market.Brief]:
+def _briefs(number: int, campaigns: int, versions: int) -> list[published.Brief]:
     chance = random.Random(number)
     worth = _POSTS * versions * _VIEWS
     found = []
@@ -126,7 +126,7 @@ def _briefs(number: int, campaigns: int, versions: int) -> list[market.Brief]:
             fields["cap"] = Micros(worth * 2 // 3)
         elif index % 10 == 1:
             fields["budget"] = Micros(worth * _PEOPLE)
-        found.append(market.brief(chance, _PEOPLE, margin=_MARGIN, **fields))
+        found.append(published.brief(chance, _PEOPLE, margin=_MARGIN, **fields))
     return found
 
 
@@ -137,7 +137,7 @@ def _check(sums: Any, expected: int) -> None:
         raise RuntimeError(f"billing is wrong: {broken}, worth {sums['worth']} of {expected}")
 
 
-async def _open(place: Place, briefs: Sequence[Sequence[market.Brief]]) -> None:
+async def _open(place: Place, briefs: Sequence[Sequence[published.Brief]]) -> None:
     """Tell billing of all campaigns and of who joined them, and wait until it has taken that in."""
     several = list(chain.from_iterable(briefs))
     await place.publish(CAMPAIGNS, [one.campaign for one in several])
@@ -160,8 +160,8 @@ async def _take_in(url: str, access: KafkaAccess, total: int) -> None:
     await units.engine.dispose()
 
 
-async def _tell(access: KafkaAccess, briefs: list[market.Brief], versions: int) -> None:
-    posts = market.measured(briefs, _POSTS, range(1, versions + 1), _VIEWS)
+async def _tell(access: KafkaAccess, briefs: list[published.Brief], versions: int) -> None:
+    posts = published.measured(briefs, _POSTS, range(1, versions + 1), _VIEWS)
     await produce(access, [record_of(POSTS, post) for post in posts])
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 import load
-import market
+import published
 from harness import until
 from place import Place
 
@@ -20,7 +20,7 @@ _AGENT = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0
 async def open_links(place: Place, campaigns: int, people: int) -> list[Any]:
     """Rows `slug`, `participation_id` of every link, once the redirect knows them all."""
     chance = random.Random(1)
-    briefs = [market.brief(chance, people, type="url") for _ in range(campaigns)]
+    briefs = [published.brief(chance, people, type="url") for _ in range(campaigns)]
     await place.publish(CAMPAIGNS, [one.campaign for one in briefs])
     await place.publish(TERMS, [one.terms for one in briefs])
     await place.publish(PARTICIPATIONS, [who for one in briefs for who in one.participations])

@@ -15,7 +15,7 @@ from time import perf_counter, time
 from uuid import UUID
 
 import earnings
-import market
+import published
 import reading
 from harness import Memory, Result, Size, in_child, percentile, until
 from place import Place, produce, producing, record_of, services
@@ -35,9 +35,9 @@ _MANY = 1_000
 async def measure(size: Size) -> list[Result]:
     seconds, versions = size.of(full=30, quick=5), size.of(full=60, quick=20)
     chance = random.Random(1)
-    small = [market.brief(chance, 1) for _ in range(_SMALL)]
-    spread = [market.brief(chance, _MANY // _SPREAD) for _ in range(_SPREAD)]
-    giant = [market.brief(chance, _MANY)]
+    small = [published.brief(chance, 1) for _ in range(_SMALL)]
+    spread = [published.brief(chance, _MANY // _SPREAD) for _ in range(_SPREAD)]
+    giant = [published.brief(chance, _MANY)]
     async with services("billing") as place:
         await _open(place, [*small, *spread, *giant])
         with Memory() as memory:
@@ -97,7 +97,7 @@ def _waits(read: earnings.Earnings, rounds: Sequence[Sequence[_Due]], since: flo
     return [wait * 1000 for wait in earnings.waits(read.seen, due, since)]
 
 
-async def _open(place: Place, briefs: Sequence[market.Brief]) -> None:
+async def _open(place: Place, briefs: Sequence[published.Brief]) -> None:
     await place.publish(CAMPAIGNS, [one.campaign for one in briefs])
     await place.publish(TERMS, [one.terms for one in briefs])
     await place.publish(PARTICIPATIONS, [who for one in briefs for who in one.participations])
@@ -111,7 +111,7 @@ async def _open(place: Place, briefs: Sequence[market.Brief]) -> None:
         await until(known, every=0.05)
 
 
-async def _pace(access: KafkaAccess, small: list[market.Brief], seconds: int, version: int) -> list[_Due]:
+async def _pace(access: KafkaAccess, small: list[published.Brief], seconds: int, version: int) -> list[_Due]:
     """Publish one fact after the other, each of the next campaign and worth 1 micro more than its last.
 
     All campaigns have equally many, from `version` on.
@@ -122,7 +122,7 @@ async def _pace(access: KafkaAccess, small: list[market.Brief], seconds: int, ve
     sent = []
     async with producing(access) as producer:
         began, epoch = perf_counter(), time() - perf_counter()
-        for number, post in enumerate(islice(market.measured(small, 1, versions, 1), total)):
+        for number, post in enumerate(islice(published.measured(small, 1, versions, 1), total)):
             at = began + number / _RATE
             if (early := at - perf_counter()) > 0:
                 await asyncio.sleep(early)
@@ -133,7 +133,7 @@ async def _pace(access: KafkaAccess, small: list[market.Brief], seconds: int, ve
     return due
 
 
-async def _work_off(place: Place, briefs: list[market.Brief], versions: int) -> float:
+async def _work_off(place: Place, briefs: list[published.Brief], versions: int) -> float:
     """Facts a second from the moment all are on their topic until billing has posted the last."""
     await in_child(_tell, place.access("tracking"), briefs, versions)
     ids = [one.campaign.id for one in briefs]
@@ -153,6 +153,6 @@ async def _work_off(place: Place, briefs: list[market.Brief], versions: int) -> 
         return (_MANY * versions - int(before)) / (perf_counter() - began)
 
 
-async def _tell(access: KafkaAccess, briefs: list[market.Brief], versions: int) -> None:
-    posts = market.measured(briefs, 1, range(1, versions + 1), 1)
+async def _tell(access: KafkaAccess, briefs: list[published.Brief], versions: int) -> None:
+    posts = published.measured(briefs, 1, range(1, versions + 1), 1)
     await produce(access, [record_of(POSTS, post) for post in posts])
