@@ -224,6 +224,18 @@ async def test_facts_about_an_order_in_any_order_give_the_same_conversion(house,
     }
 
 
+async def test_an_order_that_never_comes_is_waited_for_for_30_days(house, shop):
+    house.now(START)
+    await shop("refunds/create", refund())
+    await house.tidy(START + 29 * DAY)
+    waiting = await house.query("SELECT version FROM conversion JOIN refund ON conversion_id = id")
+
+    await house.tidy(START + 31 * DAY)
+
+    assert waiting == [(0,)]
+    assert await house.query("SELECT 1 FROM conversion") == await house.query("SELECT 1 FROM refund") == []
+
+
 async def test_replayed_webhooks_change_nothing(house, shop):
     await house.hear(participation(referral_code="M"))
     for topic, told in (("orders/create", order(code="m")), ("refunds/create", refund())):

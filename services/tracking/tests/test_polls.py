@@ -103,6 +103,29 @@ async def test_the_newest_observation_wins_downwards_too_and_a_hidden_count_chan
     assert await house.query("SELECT views FROM post_snapshot ORDER BY observed_at") == [(500,), (300,)]
 
 
+async def test_snapshots_are_made_of_what_changed_and_kept_for_400_days(house):
+    account = await joined(house)
+    house.tube.video("v", "UCmarie", START, views=500)
+    await house.poll(POLL)
+    await house.poll(POLL + DAY)
+    house.tube.video("v", "UCmarie", START, views=700)
+    house.tube.channel("UCmarie", followers=200)
+    await house.poll(POLL + 2 * DAY)
+    made = await house.query("SELECT observed_at, views FROM post_snapshot ORDER BY observed_at")
+
+    await house.tidy(POLL + 401 * DAY)
+
+    assert made == [(POLL, 500), (POLL + 2 * DAY, 700)]
+    assert await house.query("SELECT observed_at, views FROM post_snapshot") == made[1:]
+    followers = "SELECT account_id, observed_at, followers FROM follower_snapshot"
+    assert await house.query(followers) == [(account, POLL + 2 * DAY, 200)]
+
+    await house.tidy(POLL + 403 * DAY)
+
+    assert await house.query("SELECT * FROM post_snapshot") == await house.query(followers) == []
+    assert (await post_named(house, "v")).views == 700
+
+
 async def test_an_approved_post_is_frozen_and_no_longer_followed(house):
     await joined(house)
     house.tube.video("v", "UCmarie", START)
@@ -443,6 +466,16 @@ async def test_quota_is_spent_only_where_something_can_have_changed(house):
     assert first == ["channels", "playlistItems", "videos"]
     assert house.tube.calls == ["channels", "videos"]
     assert await house.query("SELECT used FROM quota ORDER BY day") == [(3,), (2,)]
+
+
+async def test_what_was_spent_is_known_for_forty_days(house):
+    await joined(house)
+
+    for days in (0, 1, 41):
+        await house.poll(POLL + days * DAY)
+
+    spent = await house.query("SELECT day FROM quota ORDER BY day")
+    assert spent == [((POLL + days * DAY).date(),) for days in (1, 41)]
 
 
 async def test_a_poll_ends_quietly_when_the_quota_is_spent_and_the_next_goes_on(house):

@@ -29,6 +29,8 @@ class TrackingSettings(ServiceSettings):
     change with the UTC day."""
     clicks_kept_days: Annotated[int, Field(le=3650)] = 400
     """Clicks older than this are deleted; no less than the longest attribution window."""
+    snapshots_kept_days: Annotated[int, Field(ge=1, le=3650)] = 400
+    """What posts and accounts counted is kept so long as a series; what counts for money stays with them."""
     redirect_listen: str = "127.0.0.1:0"
     spool: Path = Path("spool")
     """Folder of the redirect's clicks that the database has not confirmed, and of its links."""

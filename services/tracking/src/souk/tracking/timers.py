@@ -12,7 +12,8 @@ from souk.chassis.work import Units
 from souk.tracking.adapters.platform import Platform
 from souk.tracking.handlers import following, polls
 from souk.tracking.settings import TrackingSettings
-from souk.tracking.store import clicks, conversions
+from souk.tracking.store import clicks, conversions, series
+from souk.tracking.store.tables import follower_snapshot, post_snapshot
 
 PLATFORM = "youtube"
 TIDY = "tracking.tidy"
@@ -39,15 +40,19 @@ def timers(
 
     @kinds.job(TIDY)
     async def tidy(job: Job) -> None:
-        """Delete clicks past their time and orders that never came, a part at a time."""
+        """Delete clicks and snapshots past their time and orders that never came, a part at a time."""
         full = True
         while full:
             async with job.units.begin() as work:
-                removed = await clicks.remove_older(
-                    work, work.now - timedelta(days=settings.clicks_kept_days), _AT_ONCE
+                clicks_before = work.now - timedelta(days=settings.clicks_kept_days)
+                snapshots_before = work.now - timedelta(days=settings.snapshots_kept_days)
+                removed = (
+                    await clicks.remove_older(work, clicks_before, _AT_ONCE),
+                    await series.remove_older(work, post_snapshot, snapshots_before, _AT_ONCE),
+                    await series.remove_older(work, follower_snapshot, snapshots_before, _AT_ONCE),
+                    await conversions.remove_waiting(work, work.now - _WAITING_ORDERS, _AT_ONCE),
                 )
-                waiting = await conversions.remove_waiting(work, work.now - _WAITING_ORDERS, _AT_ONCE)
-                full = max(removed, waiting) == _AT_ONCE
+                full = max(removed) == _AT_ONCE
         async with job.units.begin() as work:
             await job.done(work, again_at=job.timer.due_at + timedelta(days=1))
 

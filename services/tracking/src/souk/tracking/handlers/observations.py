@@ -67,7 +67,7 @@ async def record(work: Work, platform: str, seen: Sequence[Seen], observed_at: d
         for row in rows:
             if row.participation_id not in joined:
                 continue
-            if each.video:
+            if each.video and store.metrics_of(piece) != store.metrics_of(row):
                 snapshots.append(_snapshot(row.id, observed_at, store.metrics_of(piece)))
             values = _followed(
                 work, row, piece, joined[row.participation_id].brief, previous[key], observed_at

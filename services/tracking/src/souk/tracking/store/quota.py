@@ -66,14 +66,14 @@ class Quota:
 
     async def _take(self, day: date, amount: int) -> int:
         async with self._units.begin() as work:
-            await work.execute(
+            begun = await work.execute(
                 insert(quota).values(platform=self._platform, day=day, used=0).on_conflict_do_nothing()
             )
+            if begun.rowcount:
+                await work.execute(delete(quota).where(quota.c.day < day - timedelta(days=_KEPT_DAYS)))
             row = (quota.c.platform == self._platform) & (quota.c.day == day)
             used: int = await work.scalar(select(quota.c.used).where(row).with_for_update())
             granted = max(0, min(amount, self._limit - used))
             if granted:
                 await work.execute(update(quota).where(row).values(used=used + granted))
-            else:
-                await work.execute(delete(quota).where(quota.c.day < day - timedelta(days=_KEPT_DAYS)))
         return granted

@@ -129,8 +129,9 @@ follower_snapshot = Table(
     Column("account_id", Uuid, primary_key=True),
     Column("observed_at", DateTime(timezone=True), primary_key=True),
     _count("followers"),
+    Index("follower_snapshot_age", "observed_at"),
 )
-"""Bound: one a day and account, and only where the number differs."""
+"""Bound: one a poll that found another number, for the days in the settings."""
 
 content = Table(
     "content",
@@ -204,8 +205,9 @@ post_snapshot = Table(
     _count("likes"),
     _count("comments"),
     _count("shares"),
+    Index("post_snapshot_age", "observed_at"),
 )
-"""Bound: one a poll, while the post is followed."""
+"""Bound: one a poll that found other counts, for the days in the settings."""
 
 link = Table(
     "link",
