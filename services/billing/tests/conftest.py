@@ -15,7 +15,16 @@ from sqlalchemy import delete, func, select, text
 
 from souk.billing.main import SERVICE, build
 from souk.billing.settings import BillingSettings
-from souk.billing.store.tables import account, balance, entry, item, participation, payment, posting
+from souk.billing.store.tables import (
+    account,
+    balance,
+    entry,
+    item,
+    participation,
+    payment,
+    posting,
+    queued_fact,
+)
 from souk.billing.subscriptions import intake
 from souk.billing.timers import timers
 from souk.chassis import envelope
@@ -262,6 +271,10 @@ class Billing:
 
     async def item(self, name: str) -> Any:
         return (await self._rows(select(item).where(item.c.name == name)))[0]
+
+    async def queued(self) -> int:
+        """Facts that wait until their campaign has caught up."""
+        return int((await self._rows(select(func.count()).select_from(queued_fact)))[0][0])
 
     async def entries(self) -> list[Any]:
         return await self._rows(select(entry).order_by(entry.c.id))

@@ -658,6 +658,7 @@ async def test_what_waited_is_folded_in_parts_and_in_the_order_of_its_arrival(
     assert [await billing.items(name) for name in "12"] == [[(0, 0, 0)], [(10, 0, 0)]]
     assert ((await billing.account()).consumed, (await billing.account()).behind) == (150, False)
     assert [state.consumed for _, state in await billing.published(Budget)][-1] == 150
+    assert await billing.queued() == 0
     await billing.check_ledger()
 
 

@@ -137,6 +137,23 @@ async def test_a_batch_goes_in_parts_of_500_in_order_of_sign_up(suite: Any) -> N
     assert {r.influencer_id for one in told for r in one.recipients} == set(people)
 
 
+async def test_what_was_announced_is_kept_for_30_days(suite: Any) -> None:
+    await suite.influencer()
+    kept = []
+    for days in (0, 30, 31):
+        suite.now(BATCH + timedelta(days=days))
+        start = DAY + timedelta(days=days)
+        starts_at = BATCH.replace(hour=0) + timedelta(days=days)
+        await suite.reads(
+            suite.campaign(start_date=start, starts_at=starts_at, ends_at=starts_at + timedelta(days=90))
+        )
+        await suite.runs("announce.started", start)
+        kept.append([day for (day,) in await suite.rows("SELECT day FROM announcement ORDER BY day")])
+
+    first, second, third = (DAY + timedelta(days=days) for days in (0, 30, 31))
+    assert kept == [[first], [first, second], [second, third]]
+
+
 async def test_a_stopped_campaign_is_not_announced_as_started(suite: Any) -> None:
     await suite.influencer()
     campaign = suite.campaign(ends_at=BATCH)

@@ -86,6 +86,7 @@ async def test_recipients_wait_for_their_contact_and_campaign_in_every_order(hou
         for fact in order:
             await house.told(fact)
         results.add(tuple(await house.deliveries()))
+        assert await house.query("SELECT 1 FROM recipient") == []
 
     assert results == {
         (
