@@ -52,15 +52,23 @@ _NAMES = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|Campaign \d+-\
 
 @dataclass(slots=True)
 class History:
-    """All that was told and what happened meanwhile, each in the order of time."""
+    """All that was told and what happened meanwhile, each in the order of time.
+
+    newest: at least so many requests are kept, and at most twice as many; all of them when None.
+    """
 
     told: list[Told] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
+    newest: int | None = None
+    asked: int = 0
     _began: float = field(default_factory=time.monotonic)
 
     def ask(self, kind: str, **subject: Any) -> Told:
         asked = Told(kind, subject, at=self._at())
         self.told.append(asked)
+        self.asked += 1
+        if self.newest is not None and len(self.told) > 2 * self.newest:
+            del self.told[: -self.newest]
         return asked
 
     def note(self, words: str) -> None:

@@ -34,6 +34,7 @@ _ANSWER_SECONDS = 6.0
 _TRIES = 5
 _SEND_AGAIN = 0.75
 _PERIOD_DAYS = 6
+_CLOSED_AFTER_DAYS = 7
 _RATES: dict[str, Json] = {
     "social": {"posting": "5", "view": "0.0105", "like": "0.25", "comment": "0.5"},
     "url": {"click": "0.35"},
@@ -51,11 +52,12 @@ class Order:
 
 @dataclass(slots=True)
 class Campaign:
-    """What is known of a campaign. budget: the highest that was asked for, in major units."""
+    """What is known of a campaign. budget: the highest asked for, in major units. end: the last day."""
 
     id: str
     kind: CampaignType
     budget: int
+    end: date
     approved: bool = False
     manual: bool = False
     participations: dict[str, str] = field(default_factory=dict)
@@ -69,12 +71,21 @@ class Market:
     """Trades through `gateway` until told to stop.
 
     makers: their names are the channels of the stand-in's videos; each is an influencer.
+    most: campaigns that go on at a time; a week after its end one is closed and forgotten. No limit, and
+    nothing is forgotten, when None.
     """
 
     def __init__(
-        self, gateway: str, folder: Folder, makers: Sequence[str], seed: int, history: History
+        self,
+        gateway: str,
+        folder: Folder,
+        makers: Sequence[str],
+        seed: int,
+        history: History,
+        most: int | None = None,
     ) -> None:
         self.history = history
+        self._most = most
         self._gateway = gateway
         self._folder = folder
         self._makers = {uuid5(NAMES, f"{seed}:{maker}"): maker for maker in makers}
@@ -162,11 +173,16 @@ class Market:
     # Brands
 
     async def _draft(self, chance: random.Random) -> None:
+        if self._most is not None:
+            await self._close_old()
+            if len(self._campaigns) >= self._most:
+                return
         kind = chance.choice(_KINDS)
         if sum(each.kind == kind for each in self._campaigns) >= 1 + len(self._campaigns) // 2 + 2:
             return
         title = f"Campaign {self._seed}-{next(self._numbers)}"
         start = (self.now + timedelta(days=1)).date()
+        end = start + timedelta(days=_PERIOD_DAYS)
         manual, budget = chance.random() < 0.3, chance.choice((20, 60, 400))
         body = {
             "advertiser_id": str(self._advertiser),
@@ -176,7 +192,7 @@ class Market:
             "time_zone": "America/New_York",
             "pre_launch_date": None,
             "start_date": str(start),
-            "end_date": str(start + timedelta(days=_PERIOD_DAYS)),
+            "end_date": str(end),
             "currency": "USD",
             "budget": str(budget),
             "approval_mode": "manual" if manual else "auto",
@@ -191,7 +207,16 @@ class Market:
         }
         told = await self._ask("draft", "POST", "/v1/campaigns", body, subject={"title": title})
         if told.outcome == "acknowledged":
-            self._campaigns.append(Campaign(told.answer["id"], kind, budget, manual=manual))
+            self._campaigns.append(Campaign(told.answer["id"], kind, budget, end, manual=manual))
+
+    async def _close_old(self) -> None:
+        """What staff do when all is over: whatever nobody has decided on is approved."""
+        over = self.now.date() - timedelta(days=_CLOSED_AFTER_DAYS)
+        closed = [each for each in self._campaigns if each.end < over]
+        self._campaigns = [each for each in self._campaigns if each.end >= over]
+        for each in closed:
+            if each.kind == "social":
+                await self._ask("close", "POST", "/v1/posts/approve", {"campaign_id": each.id})
 
     async def _approve(self, chance: random.Random) -> None:
         if not (drafts := [each for each in self._campaigns if not each.approved]):

@@ -1,0 +1,297 @@
+"""An hour of mixed load in fast motion: what grows that should not.
+
+The fault rig's market trades with the whole suite through gateway and redirect, while the suite's clock goes
+on by 2 hours a second: 300 days in the hour, so that what is kept for days and months reaches its end.
+SOUK_BENCH_HOUR_SECONDS sets another length. Looked at are
+
+- the memory of every process, which must be in the last quarter what it was in the second;
+- every table that docs/bounds.md bounds by age or says to be empty at rest, and every topic's configuration.
+"""
+
+import asyncio
+import os
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import asyncpg
+import psutil
+from confluent_kafka.admin import AdminClient, ConfigResource
+from harness import Result, Size
+
+from souk.chassis.clock import ManualClock
+from souk.contracts.topic import SERVICES
+from souk.contracts.topics import TOPICS
+from souk.local import clock, provision
+
+sys.path.append(str(Path(__file__).parents[1] / "tests/faults"))
+
+import bounds
+import videos
+from cluster import Cluster, cluster
+from history import History
+from market import Market
+
+_OPENING = datetime(2017, 1, 2, 6, tzinfo=UTC)
+_TICK_SECONDS, _PACE = 0.25, timedelta(hours=2)
+_MAKERS, _PEOPLE, _CAMPAIGNS = 24, 4, 24
+_REMEMBERED = 2_000
+_QUARTERS = 4
+_SAMPLE_SECONDS = 2.0
+_REST_SECONDS = 300.0
+_LARGEST = 12
+_MOST_GROWTH = 1.1
+_MB = 1e6
+
+
+async def measure(size: Size) -> list[Result]:
+    seconds = float(os.environ.get("SOUK_BENCH_HOUR_SECONDS", size.of(full=3_600, quick=90)))
+    with tempfile.TemporaryDirectory(prefix="souk-bench-", ignore_cleanup_errors=True) as root:
+        place = Path(root)
+        data = videos.write(place / "videos.csv", _MAKERS, random.Random(1))
+        async with cluster(place / "data", brokers=1, workers=1, opening=_OPENING, data=data) as suite:
+            history = History(newest=_REMEMBERED)
+            makers = videos.channels(_MAKERS)
+            market = Market(suite.gateway, suite.folder, makers, seed=1, history=history, most=_CAMPAIGNS)
+            try:
+                await market.open(lambda: clock.settle(suite.pulses))
+                seen = await _load(suite, market, seconds)
+                await clock.settle(suite.pulses, patience=_REST_SECONDS)
+            finally:
+                await market.close()
+            days = (ManualClock(suite.clock).now() - _OPENING).days
+            return [
+                _flat(seen.memory, {"requests": history.asked, "days": days}),
+                await _ages(suite),
+                await _rest(suite, seen),
+            ]
+
+
+@dataclass(slots=True)
+class _Seen:
+    """memory: MB of each process by its name, each time. tables, requests: at each quarter's end."""
+
+    memory: list[dict[str, float]] = field(default_factory=list)
+    tables: list[dict[str, "_Extent"]] = field(default_factory=list)
+    requests: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Extent:
+    mb: float
+    live: int
+    dead: int
+
+
+async def _load(suite: Cluster, market: Market, seconds: float) -> _Seen:
+    seen = _Seen()
+    over = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_watch(suite, seen.memory, over))
+        for _ in range(_QUARTERS):
+            await _trade(market, seconds / _QUARTERS)
+            seen.tables.append(await _tables(suite))
+            seen.requests.append(market.history.asked)
+        over.set()
+    return seen
+
+
+async def _trade(market: Market, seconds: float) -> None:
+    stop = asyncio.Event()
+    ticked = time.monotonic()
+    until = ticked + seconds
+    async with asyncio.TaskGroup() as group:
+        group.create_task(market.trade(_PEOPLE, stop))
+        while ticked < until:
+            await asyncio.sleep(_TICK_SECONDS)
+            before, ticked = ticked, time.monotonic()
+            market.move((ticked - before) * _PACE)
+        stop.set()
+
+
+# Memory
+
+
+async def _watch(suite: Cluster, samples: list[dict[str, float]], over: asyncio.Event) -> None:
+    processes = {name: pid for name in _processes(suite) if (pid := suite.pid(name))}
+    while not over.is_set():
+        samples.append(await asyncio.to_thread(_memory, processes))
+        with suppress(TimeoutError):
+            await asyncio.wait_for(over.wait(), _SAMPLE_SECONDS)
+
+
+def _processes(suite: Cluster) -> Iterator[str]:
+    """All but what only stands in for the outside world, and what has ended when it was done."""
+    return (name for name in suite.supervisor.children if not name.startswith("standins"))
+
+
+def _memory(processes: Mapping[str, int]) -> dict[str, float]:
+    """Resident MB of each with all that it has started. PostgreSQL's share their buffers, of a size that the
+    settings give, and are counted without them."""
+    found = {}
+    for name, pid in processes.items():
+        process = psutil.Process(pid)
+        total = 0
+        for each in (process, *process.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):
+                total += each.memory_full_info().uss if name == "postgres" else each.memory_info().rss
+        found[name] = total / _MB
+    return found
+
+
+def _flat(samples: Sequence[Mapping[str, float]], load: Mapping[str, float]) -> Result:
+    """The first quarter is the warming up."""
+    quarter = len(samples) // _QUARTERS
+    grown, shown, peaks = {}, {}, {}
+    for name in samples[0]:
+        values = [sample[name] for sample in samples]
+        second, last = median(values[quarter : 2 * quarter]), median(values[-quarter:])
+        grown[name], peaks[name] = last / second, max(values)
+        shown[f"{name} MB"] = f"{second:.1f} then {last:.1f}"
+    worst = max(grown, key=grown.__getitem__)
+    return Result(
+        workload="hour, memory",
+        unit="× after a quarter, the worst process",
+        figures=[grown[worst]],
+        at_most=_MOST_GROWTH,
+        memory=peaks,
+        also={"worst": worst, **load, **shown},
+    )
+
+
+# Tables and topics
+
+
+async def _ages(suite: Cluster) -> Result:
+    """The oldest row's age over the stated bound and one turn of what removes it."""
+    now = ManualClock(suite.clock).now()
+    ratios, shown = {}, {}
+    for name, age in _aged().items():
+        service, table = name.split(".")
+        oldest = await _value(
+            suite,
+            service,
+            f'SELECT min({age.column})::timestamptz FROM "{table}" WHERE {age.where}',
+        )
+        if oldest is None:
+            shown[name] = "empty"
+            continue
+        old = (datetime.now(UTC) if age.wall else now) - oldest
+        ratios[name] = old / (age.kept + age.every)
+        shown[name] = f"{_days(old)} of {_days(age.kept)} and {_days(age.every)} days"
+    return Result(
+        workload="hour, tables bounded by age",
+        unit="of the bound, the oldest row",
+        figures=[max(ratios.values(), default=0.0)],
+        at_most=1,
+        also=shown,
+    )
+
+
+def _aged() -> dict[str, bounds.Age]:
+    return {
+        name: each.age
+        for each in bounds.read(bounds.DOCUMENT.read_text(), "Tables")
+        if each.age
+        for name in each.names
+    }
+
+
+def _days(span: timedelta) -> str:
+    return f"{span / timedelta(days=1):.3g}"
+
+
+async def _rest(suite: Cluster, seen: _Seen) -> Result:
+    """What is wrong when all is at rest: rows where none should be, topics that are kept otherwise."""
+    wrong = 0
+    shown: dict[str, float | str] = {}
+    for each in bounds.read(bounds.DOCUMENT.read_text(), "Tables"):
+        if each.empty_at_rest:
+            for service, table in (name.split(".") for name in each.names):
+                if rows := int(await _value(suite, service, f'SELECT count(*) FROM "{table}"')):
+                    wrong += rows
+                    shown[f"rows left in {service}.{table}"] = rows
+    for name in await asyncio.to_thread(_kept_otherwise, suite):
+        wrong += 1
+        shown[f"topic {name}"] = "not kept as stated"
+    return Result(
+        workload="hour, left at rest",
+        unit="rows and topics",
+        figures=[wrong],
+        at_most=0,
+        also={**shown, **_growth(seen), **_logs(suite)},
+    )
+
+
+def _kept_otherwise(suite: Cluster) -> list[str]:
+    plans = [*map(provision.plan, TOPICS), *provision.dead_letter_plans()]
+    admin = AdminClient(dict(suite.stack.kafka.settings("admin")))
+    asked = admin.describe_configs([ConfigResource(ConfigResource.Type.TOPIC, plan.name) for plan in plans])
+    found = {resource.name: future.result() for resource, future in asked.items()}
+    return [
+        plan.name
+        for plan in plans
+        if any(found[plan.name][name].value != value for name, value in plan.config.items())
+    ]
+
+
+def _growth(seen: _Seen) -> dict[str, str]:
+    """The largest tables at each quarter's end, beside the requests that fed them."""
+    last = seen.tables[-1]
+    largest = sorted(last, key=lambda name: last[name].mb, reverse=True)[:_LARGEST]
+    return {
+        "requests by quarter": _then(seen.requests),
+        **{
+            f"{name} MB (live, dead)": f"{_then([f'{one[name].mb:.1f}' for one in seen.tables])} "
+            f"({last[name].live}, {last[name].dead})"
+            for name in largest
+        },
+        "all tables MB": _then([f"{sum(each.mb for each in one.values()):.0f}" for one in seen.tables]),
+    }
+
+
+def _then(values: Sequence[Any]) -> str:
+    return " → ".join(map(str, values))
+
+
+def _logs(suite: Cluster) -> dict[str, float]:
+    """MB on disk, by topic."""
+    sizes: dict[str, float] = {}
+    for file in (suite.folder.root / suite.brokers[0] / "log").glob("*-*/*.log"):
+        topic = file.parent.name.rpartition("-")[0]
+        sizes[topic] = sizes.get(topic, 0.0) + file.stat().st_size / _MB
+    largest = sorted(sizes, key=sizes.__getitem__, reverse=True)[:_LARGEST]
+    return {f"{topic} log MB": sizes[topic] for topic in largest}
+
+
+async def _tables(suite: Cluster) -> dict[str, _Extent]:
+    found = {}
+    for service in SERVICES:
+        for row in await _rows(
+            suite,
+            service,
+            "SELECT relname, pg_total_relation_size(relid), n_live_tup, n_dead_tup FROM pg_stat_user_tables",
+        ):
+            found[f"{service}.{row[0]}"] = _Extent(row[1] / _MB, row[2], row[3])
+    return found
+
+
+async def _value(suite: Cluster, service: str, sql: str) -> Any:
+    return (await _rows(suite, service, sql))[0][0]
+
+
+async def _rows(suite: Cluster, service: str, sql: str) -> Sequence[Any]:
+    connection = await asyncpg.connect(suite.stack.postgres.url(service))
+    try:
+        found: Sequence[Any] = await connection.fetch(sql)
+        return found
+    finally:
+        await connection.close()
