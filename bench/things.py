@@ -45,6 +45,7 @@ COPY = Table(
     Column("group", Uuid),
     Column("name", Text),
 )
+_NAMES = tuple(column.name for column in COPY.c)
 
 
 def thing() -> Thing:
@@ -54,7 +55,7 @@ def thing() -> Thing:
 
 
 def row_of(state: Thing) -> dict[str, object]:
-    return {name: getattr(state, name) for name in COPY.c.keys()}  # noqa: SIM118  of a Table, not a dict
+    return {name: getattr(state, name) for name in _NAMES}
 
 
 def intake() -> Intake:

@@ -111,11 +111,11 @@ ALL = (
             Edit(
                 _APPLYING,
                 """\
-        fresh, moved = await _pass_fence(work, intake, records, believed)
+        fresh, moved = await _pass_fence(work, intake, runs, believed)
         if fresh:
 """,
                 """\
-        fresh, moved = await _pass_fence(work, intake, records, believed)
+        fresh, moved = await _pass_fence(work, intake, runs, believed)
         await fence.move(work, intake.group, moved)
     async with units.begin() as work:
         if fresh:
@@ -178,13 +178,13 @@ ALL = (
                 _APPLYING,
                 """\
     async with units.begin() as work:
-        fresh, moved = await _pass_fence(work, intake, records, believed)
+        fresh, moved = await _pass_fence(work, intake, runs, believed)
         if fresh:
 """,
                 """\
     await __import__("asyncio").sleep(1.5)
     async with units.begin() as work:
-        fresh, moved = await _pass_fence(work, intake, records, believed)
+        fresh, moved = await _pass_fence(work, intake, runs, believed)
         if fresh:
 """,
             ),

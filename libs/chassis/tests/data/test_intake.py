@@ -2,14 +2,16 @@
 
 import asyncio
 from collections.abc import Sequence
+from itertools import count
 from typing import Any
 
+import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from confluent_kafka import TopicPartition as AdminPartition
 from confluent_kafka.admin import AdminClient
 from sqlalchemy import text
 
-from souk.chassis import fence
+from souk.chassis import consumer, fence
 from souk.chassis.consumer import IntakeRunner
 from souk.chassis.work import Work
 
@@ -148,7 +150,8 @@ async def test_a_zombie_changes_nothing_twice(house: House) -> None:
         )
     }
 
-    outcome = await applying.apply(house.billing, intake, records, stale, breakers={}, park_run=20)
+    runs = await applying.read(intake, records)
+    outcome = await applying.apply(house.billing, intake, runs, stale, breakers={}, park_run=20)
 
     assert outcome.positions[TopicPartition(house.things.name, 3)].next_offset == 5
     assert len(await house.applied()) == 5
@@ -299,6 +302,34 @@ async def test_a_transient_error_is_tried_again_and_nothing_is_parked(house: Hou
 
     assert await house.applied() == ["0", "1", "2"]
     assert await house.query("SELECT count(*) FROM parked") == [(0,)]
+
+
+async def test_the_batch_that_was_read_behind_one_that_fails_is_not_applied_before_it(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer, "MOST_RECORDS", 5)
+    calls = count()
+
+    async def flaky(work: Work, states: Sequence[Any]) -> None:
+        if next(calls) == 2:
+            raise ConnectionResetError("gone for a moment")
+        await record(work, states)
+
+    await house.publish(*(thing(name=str(n)) for n in range(40)))
+    async with running(house.relay().run()):
+        pulse = house.pulse(house.campaign, None)
+        await eventually(lambda: _quiet(pulse))
+        async with running(house.runner(house.intake(flaky)).run()):
+            await eventually(_is_at(house, 40))
+
+    assert await house.applied() == [str(n) for n in range(40)]
+
+
+def _is_at(house: House, offset: int) -> Any:
+    async def there() -> bool:
+        return await _next_offset(house) == offset
+
+    return there
 
 
 async def test_reading_starts_again_when_the_clients_own_task_has_ended(house: House) -> None:

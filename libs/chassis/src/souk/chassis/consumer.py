@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 MOST_RECORDS = 1000
 _FETCH_BYTES = 8 * 1024 * 1024
-_PARTITION_BYTES = 1024 * 1024
+_PARTITION_BYTES = 512 * 1024
 _FETCH_WAIT_MS = 100
 """A fetch that is under way leaves out the partitions that just had records, so this is how long a
 second record can wait behind a first."""
@@ -137,8 +137,9 @@ class _Reading(ConsumerRebalanceListener):  # type: ignore[misc]
         self._stopping = False
         self._generation = 0
         self._retry = _FIRST_RETRY
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._applying: asyncio.Task[None] | None = None
+        self._seeks = 0
+        self._taken_since = 0
 
     def ready(self) -> str | None:
         if not self._assigned:
@@ -158,8 +159,8 @@ class _Reading(ConsumerRebalanceListener):  # type: ignore[misc]
             self._stopping = True
             with suppress(TimeoutError):
                 async with asyncio.timeout(_DRAIN_SECONDS):
-                    await self._idle.wait()
-            for task in self._taking_up:
+                    await self._applied()
+            for task in (*self._taking_up, *([self._applying] if self._applying else ())):
                 task.cancel()
             self._breakers.clear()
             self._show_breakers()
@@ -180,16 +181,33 @@ class _Reading(ConsumerRebalanceListener):  # type: ignore[misc]
 
     # FastStream reads the annotation, and would check and convert every record by it.
     async def _handle(self, records: Any) -> None:
-        """One batch. Must not raise: FastStream would go on behind it."""
+        """Read one batch while the one before is being applied, then leave it to be applied in turn.
+
+        Must not raise: FastStream would go on behind it.
+        """
+        batch = await applying.read(self._intake, records)
+        await self._applied()
         if self._stopping:
             return
-        self._idle.clear()
+        if self._taken_since == self._seeks:
+            self._applying = asyncio.create_task(self._apply(records, batch))
+        else:
+            # Something was sought since before these were taken: what should come first may be left out.
+            self._rewind(records)
+        self._taken_since = self._seeks
+
+    async def _applied(self) -> None:
+        """Wait for the batch that is being applied, if there is one; it doesn't raise."""
+        if self._applying is not None:
+            await asyncio.wait({self._applying})
+
+    async def _apply(self, records: Sequence[Record], batch: Sequence[applying.Run]) -> None:
         generation = self._generation
         try:
             outcome = await applying.apply(
                 self._units,
                 self._intake,
-                records,
+                batch,
                 dict(self._positions),
                 breakers=self._breakers,
                 park_run=self._park_run,
@@ -210,8 +228,6 @@ class _Reading(ConsumerRebalanceListener):  # type: ignore[misc]
             if generation == self._generation:
                 self._positions |= outcome.positions
             self._heed(outcome.breakers)
-        finally:
-            self._idle.set()
 
     def _heed(self, breakers: Mapping[TopicPartition, Breaker]) -> None:
         for partition in self._assignment().intersection(breakers):
@@ -220,7 +236,7 @@ class _Reading(ConsumerRebalanceListener):  # type: ignore[misc]
             position = self._positions.get(partition)
             if breaker.is_open and position is not None:
                 self._consumer.pause(partition)
-                self._consumer.seek(partition, position.next_offset)
+                self._seek_to(partition, position.next_offset)
                 self._resume_at[partition] = monotonic() + breaker.pause
         self._show_breakers()
 
@@ -236,15 +252,21 @@ class _Reading(ConsumerRebalanceListener):  # type: ignore[misc]
         """
         for partition in self._assignment().intersection(map(partition_of, records)):
             if (position := self._positions.get(partition)) is not None:
-                self._consumer.seek(partition, position.next_offset)
+                self._seek_to(partition, position.next_offset)
+
+    def _seek_to(self, partition: TopicPartition, offset: int) -> None:
+        """Every seek goes through here: a batch that was taken before it must not be applied after it."""
+        self._seeks += 1
+        self._consumer.seek(partition, offset)
 
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
         self._generation += 1
+        self._seeks += 1
         for task in self._taking_up:
             task.cancel()
         with suppress(TimeoutError):
             async with asyncio.timeout(_HOLD_SECONDS):
-                await self._idle.wait()
+                await self._applied()
         await self._hint()
         self._positions.clear()
         self._resume_at.clear()
@@ -267,7 +289,7 @@ class _Reading(ConsumerRebalanceListener):  # type: ignore[misc]
             self._positions.pop(partition, None)
             self._consumer.pause(partition)
             # Any position will do: without one aiokafka raises for seconds that there is none.
-            self._consumer.seek(partition, 0)
+            self._seek_to(partition, 0)
         if mine:
             task = asyncio.create_task(self._seek(mine, self._generation))
             self._taking_up.add(task)
@@ -284,7 +306,7 @@ class _Reading(ConsumerRebalanceListener):  # type: ignore[misc]
                 if generation != self._generation:
                     return
                 for partition in partitions.intersection(found).intersection(self._assignment()):
-                    self._consumer.seek(partition, found[partition].next_offset)
+                    self._seek_to(partition, found[partition].next_offset)
                     self._positions[partition] = found[partition]
                     if partition not in self._resume_at:
                         self._consumer.resume(partition)

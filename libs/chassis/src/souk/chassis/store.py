@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -23,7 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Dialect
-from sqlalchemy.sql import ColumnElement, FromClause
+from sqlalchemy.sql import ColumnElement, Executable, FromClause
 from sqlalchemy.types import TypeEngine
 
 from souk.chassis.work import Work
@@ -50,20 +52,30 @@ async def upsert_newer(work: Work, table: Table, rows: Rows) -> set[UUID]:
         kept = newest.get(row["id"])
         if kept is None or kept["version"] < row["version"]:
             newest[row["id"]] = row
-    ordered = [newest[key] for key in sorted(newest)]
-    names = list(ordered[0])
-    source = (
-        await _staged(work, table, names, ordered)
-        if len(ordered) >= STAGED_FROM
-        else _unnested(table, names, ordered)
-    )
-    statement = insert(table).from_select(names, source)
+    ordered = [newest[key] for key in sorted(newest, key=attrgetter("int"))]
+    names = tuple(ordered[0])
+    if len(ordered) >= STAGED_FROM:
+        statement = _upsert(table, names, await _staged(work, table, names, ordered))
+        return set(await work.scalar(statement) or ())
+    return set(await work.scalar(_upsert_unnested(table, names), _arrays(table, names, ordered)) or ())
+
+
+@lru_cache(maxsize=256)
+def _upsert_unnested(table: Table, names: tuple[str, ...]) -> Executable:
+    """Made once for each table: its making costs as much as a hundred rows."""
+    return _upsert(table, names, _unnested(table, names))
+
+
+def _upsert(table: Table, names: Sequence[str], source: Select[Any]) -> Select[Any]:
+    """The upsert out of `source`; gives the ids in one array, which is read faster than as many rows."""
+    statement = insert(table).from_select(list(names), source)
     statement = statement.on_conflict_do_update(
         index_elements=[table.c.id],
         set_={name: statement.excluded[name] for name in names if name != "id"},
         where=table.c.version < statement.excluded.version,
     )
-    return set((await work.execute(statement.returning(table.c.id))).scalars())
+    newer = statement.returning(table.c.id).cte("newer")
+    return select(func.array_agg(newer.c.id))
 
 
 async def copy_rows(work: Work, table: Table, rows: Rows) -> None:
@@ -72,25 +84,36 @@ async def copy_rows(work: Work, table: Table, rows: Rows) -> None:
         await _copy(work, table, table.name, list(rows[0]), rows)
 
 
-def _unnested(table: Table, names: Sequence[str], rows: Rows) -> Select[Any]:
+def _unnested(table: Table, names: Sequence[str]) -> Select[Any]:
     """The rows as one array a column: one plan, whatever their number."""
     arrays: list[ColumnElement[Any]] = []
     columns: list[Column[Any]] = []
     picked: list[ColumnElement[Any]] = []
     for name in names:
         kind = table.c[name].type
-        values = [row[name] for row in rows]
-        if isinstance(kind, ARRAY | JSON):
-            # As JSON text: unnest would flatten an array of arrays.
-            arrays.append(bindparam(f"v_{name}", [_json(value) for value in values], type_=ARRAY(Text)))
+        if _goes_as_json(kind):
+            arrays.append(bindparam(f"v_{name}", type_=ARRAY(Text)))
             columns.append(Column(name, Text))
             picked.append(_from_json(name, kind))
         else:
-            arrays.append(bindparam(f"v_{name}", values, type_=ARRAY(kind)))
+            arrays.append(bindparam(f"v_{name}", type_=ARRAY(kind)))
             columns.append(Column(name, kind))
             picked.append(column(name, kind))
     source: FromClause = func.unnest(*arrays).table_valued(*columns, name="rows").render_derived(name="rows")
     return select(*picked).select_from(source)
+
+
+def _arrays(table: Table, names: Sequence[str], rows: Rows) -> dict[str, list[Any]]:
+    arrays: dict[str, list[Any]] = {}
+    for name in names:
+        values = [row[name] for row in rows]
+        arrays[f"v_{name}"] = [*map(_json, values)] if _goes_as_json(table.c[name].type) else values
+    return arrays
+
+
+def _goes_as_json(kind: TypeEngine[Any]) -> bool:
+    """Arrays as well: unnest would flatten an array of arrays."""
+    return isinstance(kind, ARRAY | JSON)
 
 
 def _json(value: Any) -> str | None:

@@ -67,6 +67,10 @@ def forget() -> None:
     _provider, _tracer = None, trace.NoOpTracer()
 
 
+def is_tracing() -> bool:
+    return _provider is not None
+
+
 def current_traceparent() -> str | None:
     """The position to store with what is written now (outbox row, timer row); None when not traced."""
     return _traceparent(trace.get_current_span())

@@ -1,13 +1,12 @@
 """The ledger's writes: entries with their legs by COPY, balances beside them."""
 
-import json
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
+from pydantic_core import to_json
 from sqlalchemy import Row, func, select, text
 
 from souk.billing.domain.ledger import RULE_VERSION, LedgerAccount, Leg
@@ -30,8 +29,7 @@ _ADD_TO_BALANCES = from_arrays(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Movement:
+class Movement(NamedTuple):
     """An entry as it is written: legs with their owners, which sum to zero, and why."""
 
     kind: str
@@ -62,7 +60,7 @@ async def append(work: Work, movements: Sequence[Movement]) -> None:
             (
                 entry_id, m.kind, m.campaign_id, m.participation_id, m.influencer_id, m.item_id, m.payment_id,
                 m.currency, m.at, work.now, m.topic, m.subject, m.version, m.event, RULE_VERSION,
-                json.dumps(m.inputs),
+                to_json(m.inputs).decode(),
             )
         )  # fmt: skip
         of_payment = m.kind == "payment"
