@@ -1,5 +1,6 @@
 """A batch of decisions on locked accounts: loaded as sets, folded in memory, saved and published as sets."""
 
+import asyncio
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -80,24 +81,36 @@ class Batch:
         self.take_items(await store.capped_items(self.work, wanted))
 
     async def save(self) -> None:
-        """Write everything that changed, and publish the earnings and budgets that did."""
-        await append(self.work, [_movement(books, entry) for books, entry in self.entries])
-        await self._save_items()
-        await self._save_participations(self.work.now)
+        """Write everything that changed, and publish the earnings and budgets that did.
+
+        What is written after the ledger is put together while PostgreSQL takes the ledger in.
+        """
+        appending = asyncio.create_task(
+            append(self.work, [_movement(books, entry) for books, entry in self.entries])
+        )
+        try:
+            items = await self._changed_items()
+            participations = await self._changed_participations(self.work.now)
+        finally:
+            await appending
+        await store.save_items(self.work, items)
+        await store.save_participations(self.work, participations)
         await self._save_accounts(self.work.now)
 
-    async def _save_items(self) -> None:
-        changed = [
-            one
-            for books in self.books.values()
-            for one in books.items.values()
-            if self._items.get(one.fact.id) != _seen_item(one)
-        ]
-        await store.save_items(self.work, changed, self.waits.values())
+    async def _changed_items(self) -> list[store.Values]:
+        rows: list[store.Values] = []
+        for books in self.books.values():
+            rows += [
+                store.item_values(one, folded=True)
+                for one in books.items.values()
+                if self._items.get(one.fact.id) != _seen_item(one)
+            ]
+            await asyncio.sleep(0)
+        return rows + [store.item_values(Item(fact), folded=False) for fact in self.waits.values()]
 
-    async def _save_participations(self, at: datetime) -> None:
-        changed: list[tuple[Participation, int | None, datetime]] = []
-        published: list[tuple[str, Earning]] = []
+    async def _changed_participations(self, at: datetime) -> list[store.Values]:
+        """Those that changed; what they tell anew is published."""
+        rows: list[store.Values] = []
         for books in self.books.values():
             for one in books.participations.values():
                 before, now = self._participations[one.id], _seen_participation(one)
@@ -106,11 +119,10 @@ class Batch:
                 if before.told != now.told:
                     one.version += 1
                     event = _earning_event(before.told, now.told)
-                    published.append((event, earning_state(one, books.currency, at)))
-                changed.append((one, books.purse.cap, at))
-        await store.save_participations(self.work, changed)
-        for event, state in published:
-            self.work.publish(event, state)
+                    self.work.publish(event, earning_state(one, books.currency, at))
+                rows.append(store.participation_values(one, books.purse.cap, at))
+            await asyncio.sleep(0)
+        return rows
 
     async def _save_accounts(self, at: datetime) -> None:
         rows = []

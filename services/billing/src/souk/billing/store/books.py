@@ -1,7 +1,7 @@
 """Books read from and written to the database, set by set."""
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -272,16 +272,17 @@ async def save_accounts(work: Work, rows: Sequence[Mapping[str, Any]]) -> None:
         await work.execute(_SAVE_ACCOUNTS, {name: [row[name] for row in rows] for name in _ACCOUNT})
 
 
-async def save_participations(
-    work: Work, changed: Sequence[tuple[Participation, int | None, datetime]]
-) -> None:
-    """changed: participation, the cap that it was held against, when it changed."""
-    if changed:
-        rows = [_participation_values(p, cap, changed_at) for p, cap, changed_at in changed]
+Values = tuple[Any, ...]
+"""A row to save."""
+
+
+async def save_participations(work: Work, rows: Sequence[Values]) -> None:
+    if rows:
         await work.execute(_SAVE_PARTICIPATIONS, columns(_PARTICIPATION, rows))
 
 
-def _participation_values(p: Participation, cap: int | None, changed_at: datetime) -> tuple[Any, ...]:
+def participation_values(p: Participation, cap: int | None, changed_at: datetime) -> Values:
+    """cap: that it was held against."""
     answers = json.dumps([[str(post), version, granted] for post, (version, granted) in p.reinstated.items()])
     return (
         p.id, p.version, cap, p.worth, p.revenue, p.capped, p.refused, p.cost, p.approved,
@@ -289,10 +290,8 @@ def _participation_values(p: Participation, cap: int | None, changed_at: datetim
     )  # fmt: skip
 
 
-async def save_items(work: Work, folded: Iterable[Item], waits: Iterable[Fact]) -> None:
-    """Items with their splits, and facts that wait, each in the order given."""
-    rows = [_item_values(one, folded=True) for one in folded]
-    rows += [_item_values(Item(fact), folded=False) for fact in waits]
+async def save_items(work: Work, rows: Sequence[Values]) -> None:
+    """Items with their splits, and facts that wait, in the order given."""
     if rows:
         await work.execute(_SAVE_ITEMS, columns(_ITEM, rows))
 
@@ -321,7 +320,7 @@ def _fact_values(f: Fact) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def _item_values(one: Item, *, folded: bool) -> tuple[Any, ...]:
+def item_values(one: Item, *, folded: bool) -> Values:
     return (
         *_fact_values(one.fact), folded, one.worth, one.earned, one.capped, one.refused, one.payable,
         one.approved_at, one.approved_worth, one.reason,
