@@ -111,6 +111,8 @@ def _line(one: Mapping[str, Any]) -> str:
             f"at least {one['floor']}" if one["floor"] is not None else f"at most {number(one['at_most'])}"
         )
         words.append(f"{asked}: {'met' if one['met'] else 'NOT MET'}")
+    if one["note"]:
+        words.append(f"({one['note']})")
     return "  ".join(words)
 
 

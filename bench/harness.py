@@ -43,6 +43,7 @@ class Result:
     figures, limits: one of each a round; no limits where nothing is measured beside it.
     floor: the least that the median ratio may be. at_most: the most that the median figure may be.
     memory: peak resident MB by process. also: further figures, by what they are.
+    note: what limits the figure, where that has been looked into.
     """
 
     workload: str
@@ -53,6 +54,7 @@ class Result:
     at_most: float | None = None
     memory: Mapping[str, float] = field(default_factory=dict)
     also: Mapping[str, float | str] = field(default_factory=dict)
+    note: str = ""
 
     @property
     def ratios(self) -> list[float]:
@@ -87,6 +89,7 @@ class Result:
                 name: value if isinstance(value, str) else _rounded(value)
                 for name, value in self.also.items()
             },
+            "note": self.note,
         }
 
 

@@ -41,7 +41,7 @@ def _workload(one: Mapping[str, Any]) -> str:
     also = "".join(f"<tr><th>{escape(name)}</th><td>{escape(shown(value))}</td></tr>" for name, value in told)
     return (
         f"<h2>{escape(one['workload'])}</h2><p>{escape(', '.join(words))}. {_verdict(one)}</p>"
-        f"{_bars(one)}<table>{also}</table>"
+        f"<p>{escape(one['note'])}</p>{_bars(one)}<table>{also}</table>"
     )
 
 
