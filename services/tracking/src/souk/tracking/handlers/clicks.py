@@ -1,7 +1,7 @@
 """Clicks get their verdicts, and links their cumulative counts (domain.md §5)."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -50,12 +50,13 @@ async def take_in(work: Work, states: Sequence[Click], keeping: Keeping) -> set[
     }
     await links.expect(work, [placeholders[name] for name in sorted(placeholders)])
     await links.lock(work, among(link.c.id, placeholders))
-    new = await store.insert_new(work, [_row(state) for _, state in sorted(recent.items())])
-    await _judge_new(work, [state for name, state in sorted(recent.items()) if name in new], keeping)
-    return new
+    known = await store.known(work, recent)
+    new = [state for name, state in sorted(recent.items()) if name not in known]
+    await _judge_new(work, new, keeping)
+    return {state.id for state in new}
 
 
-def _row(state: Click) -> dict[str, Any]:
+def _row(state: Click, verdict: Verdict | None) -> dict[str, Any]:
     return {
         "id": state.id,
         "link_id": state.link_id,
@@ -65,11 +66,16 @@ def _row(state: Click) -> dict[str, Any]:
         "bot": state.agent == "bot",
         "referrer": state.referrer,
         "clicked_at": state.changed_at,
+        "verdict": verdict,
     }
 
 
 async def _judge_new(work: Work, new: Sequence[Click], keeping: Keeping) -> None:
-    """Bots, strays and plain duplicates are judged alone; only else are all clicks of the visitor read."""
+    """Store clicks with their verdicts, and count them.
+
+    Bots, strays, plain duplicates and whoever had no click to speak of before are judged alone; only else
+    are all clicks of the visitor read.
+    """
     periods = await _periods(work, {state.link_id for state in new})
     verdicts: dict[UUID, Verdict] = {}
     open_visitors: dict[store.Pair, list[Click]] = defaultdict(list)
@@ -83,22 +89,31 @@ async def _judge_new(work: Work, new: Sequence[Click], keeping: Keeping) -> None
             verdicts[state.id] = "outside_period"
         else:
             open_visitors[state.link_id, state.visitor].append(state)
-    opened: dict[store.Pair, list[datetime]] = defaultdict(list)
-    for row in await store.billable_of_visitors(work, open_visitors):
-        opened[row.link_id, row.visitor].append(row.clicked_at)
+    before: dict[store.Pair, list[Row[Any]]] = defaultdict(list)
+    for row in await store.deciding_of_visitors(work, open_visitors):
+        before[row.link_id, row.visitor].append(row)
     undecided = set()
     for pair, several in open_visitors.items():
-        if all(any(at <= s.changed_at < at + keeping.window for at in opened[pair]) for s in several):
+        if pair not in before:
+            hits = [Hit(state.id, state.changed_at, bot=False) for state in several]
+            verdicts |= decide(hits, periods[pair[0]], keeping.window)
+        elif _all_within(several, before[pair], keeping.window):
             verdicts |= {state.id: "duplicate" for state in several}
         else:
             undecided.add(pair)
-    await store.set_verdicts(work, verdicts)
+    await store.insert_new(work, [_row(state, verdicts.get(state.id)) for state in new])
     deltas: dict[UUID, dict[str, int]] = {}
     for state in new:
-        if state.id in verdicts:
-            _add(deltas, state.link_id, difference([], [Judged(verdicts[state.id], reversed=False)]))
+        if (verdict := verdicts.get(state.id)) is not None:
+            _add(deltas, state.link_id, {verdict: 1})
     await _judge_visitors(work, undecided, periods, keeping.window, deltas)
     await _publish(work, deltas, _last(new))
+
+
+def _all_within(states: Sequence[Click], before: Sequence[Row[Any]], window: timedelta) -> bool:
+    """Whether each lies in a window that a billable click has opened."""
+    opened = [row.clicked_at for row in before if row.verdict == "billable"]
+    return all(any(at <= state.changed_at < at + window for at in opened) for state in states)
 
 
 async def _judge_visitors(
@@ -172,11 +187,11 @@ async def _periods(work: Work, ids: Collection[UUID]) -> dict[UUID, Period]:
     return {row.id: Period(row.starts_at, row.ends_at, row.withdrawn_at) for row in rows}
 
 
-def _add(deltas: dict[UUID, dict[str, int]], link_id: UUID, delta: dict[str, int]) -> None:
-    if any(delta.values()):
-        known = deltas.setdefault(link_id, dict.fromkeys(delta, 0))
-        for name, change in delta.items():
-            known[name] += change
+def _add(deltas: dict[UUID, dict[str, int]], link_id: UUID, delta: Mapping[str, int]) -> None:
+    if link_id not in deltas:
+        deltas[link_id] = dict.fromkeys(links.COUNTS, 0)
+    for name, change in delta.items():
+        deltas[link_id][name] += change
 
 
 def _last(states: Iterable[Click]) -> dict[UUID, datetime]:
@@ -188,6 +203,5 @@ def _last(states: Iterable[Click]) -> dict[UUID, datetime]:
 
 async def _publish(work: Work, deltas: dict[UUID, dict[str, int]], last: dict[UUID, datetime]) -> None:
     moved = {name: delta for name, delta in deltas.items() if any(delta.values())}
-    await links.add_counts(work, moved, last)
-    for row in await links.read(work, moved):
+    for row in await links.add_counts(work, moved, last):
         work.publish("link.clicked", links.link_state(row))

@@ -5,40 +5,53 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, and_, bindparam, delete, func, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, FromClause, Row, and_, delete, func, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
 from souk.chassis.work import Work
-from souk.tracking.store.sets import among
+from souk.tracking.store.sets import among, given
 from souk.tracking.store.tables import campaign, click, link, participation
 
 Pair = tuple[UUID, str]
 
 
-async def insert_new(work: Work, rows: Sequence[Mapping[str, Any]]) -> set[UUID]:
-    """The ids of those that were not there yet."""
-    if not rows:
-        return set()
-    added = await work.fetch_all(
-        insert(click).values(list(rows)).on_conflict_do_nothing().returning(click.c.id)
-    )
-    return {row.id for row in added}
+async def known(work: Work, ids: Collection[UUID]) -> set[UUID]:
+    """Those of `ids` that are there."""
+    rows = await work.fetch_all(select(click.c.id).where(among(click.c.id, ids)))
+    return {row.id for row in rows}
+
+
+async def insert_new(work: Work, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Store clicks that are not known; their links are locked."""
+    if rows:
+        columns = [click.c[name] for name in rows[0]]
+        await work.execute(insert(click).from_select(columns, select(given(columns, rows))))
 
 
 async def of_visitors(work: Work, pairs: Collection[Pair]) -> Sequence[Row[Any]]:
     """All clicks of each (link, visitor)."""
+    asked = _given(pairs)
     return await work.fetch_all(
         select(click)
-        .where(tuple_(click.c.link_id, click.c.visitor).in_(list(pairs)))
+        .join(asked, and_(click.c.link_id == asked.c.link_id, click.c.visitor == asked.c.visitor))
         .order_by(click.c.clicked_at, click.c.id)
     )
 
 
-async def billable_of_visitors(work: Work, pairs: Collection[Pair]) -> Sequence[Row[Any]]:
+async def deciding_of_visitors(work: Work, pairs: Collection[Pair]) -> Sequence[Row[Any]]:
+    """Of each (link, visitor) the clicks on which the verdict of another one depends: those that are
+    billable, and those that have no verdict yet."""
+    asked = _given(pairs)
     return await work.fetch_all(
-        select(click.c.link_id, click.c.visitor, click.c.clicked_at).where(
-            tuple_(click.c.link_id, click.c.visitor).in_(list(pairs)), click.c.verdict == "billable"
-        )
+        select(click.c.link_id, click.c.visitor, click.c.clicked_at, click.c.verdict)
+        .join(asked, and_(click.c.link_id == asked.c.link_id, click.c.visitor == asked.c.visitor))
+        .where(or_(click.c.verdict == "billable", click.c.verdict.is_(None)))
+    )
+
+
+def _given(pairs: Collection[Pair]) -> FromClause:
+    return given(
+        [click.c.link_id, click.c.visitor], [{"link_id": of, "visitor": visitor} for of, visitor in pairs]
     )
 
 
@@ -89,10 +102,11 @@ async def set_reversed(work: Work, ids: Collection[UUID], taken_back: bool) -> S
 
 async def set_verdicts(work: Work, verdicts: Mapping[UUID, str]) -> None:
     if verdicts:
-        await work.execute(
-            update(click).where(click.c.id == bindparam("b_id")).values(verdict=bindparam("b_verdict")),
-            [{"b_id": name, "b_verdict": verdict} for name, verdict in sorted(verdicts.items())],
+        changed = given(
+            [click.c.id, click.c.verdict],
+            [{"id": name, "verdict": verdict} for name, verdict in verdicts.items()],
         )
+        await work.execute(update(click).where(click.c.id == changed.c.id).values(verdict=changed.c.verdict))
 
 
 async def count_by_verdict(work: Work, campaign_id: UUID, *conditions: Any) -> dict[str, int]:

@@ -20,7 +20,7 @@ from souk.contracts.topics.campaigns import Campaign
 from souk.contracts.topics.influencers import Influencer
 from souk.contracts.topics.participations import Participation
 from souk.contracts.topics.users import User
-from souk.tracking.store.sets import among
+from souk.tracking.store.sets import among, insert_absent
 from souk.tracking.store.tables import campaign, influencer, member, participation
 
 
@@ -112,9 +112,8 @@ async def hold_campaigns(work: Work, ids: Collection[UUID]) -> dict[UUID, Row[An
     """Lock these campaigns' rows exclusively, making placeholders of those that are not known yet."""
     if not ids:
         return {}
-    await work.execute(
-        insert(campaign).values([{"id": each, "version": 0} for each in sorted(ids)]).on_conflict_do_nothing()
-    )
+    placeholders = [{"id": each, "version": 0} for each in sorted(ids)]
+    await insert_absent(work, campaign, placeholders)
     rows = await work.fetch_all(
         select(campaign).where(among(campaign.c.id, ids)).order_by(campaign.c.id).with_for_update()
     )

@@ -6,11 +6,10 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Row, bindparam, func, select, update
-from sqlalchemy.dialects.postgresql import insert
 
 from souk.chassis.work import Work
 from souk.contracts.topics.links import Link
-from souk.tracking.store.sets import among
+from souk.tracking.store.sets import among, given, insert_absent
 from souk.tracking.store.tables import campaign, link, participation
 
 COUNTS = ("billable", "bot", "duplicate", "outside_period", "reversed")
@@ -39,8 +38,7 @@ def link_state(row: Any) -> Link:
 
 async def expect(work: Work, rows: Sequence[Mapping[str, Any]]) -> None:
     """Make placeholders (version 0) of links that clicks name and that are not there."""
-    if rows:
-        await work.execute(insert(link).on_conflict_do_nothing(index_elements=[link.c.id]), list(rows))
+    await insert_absent(work, link, rows)
 
 
 async def lock(work: Work, *conditions: Any) -> list[Row[Any]]:
@@ -114,28 +112,29 @@ async def save(work: Work, rows: Sequence[Mapping[str, Any]]) -> None:
 
 async def add_counts(
     work: Work, deltas: Mapping[UUID, Mapping[str, int]], last: Mapping[UUID, datetime]
-) -> None:
-    """Add to the counts of locked links and make their next versions."""
+) -> list[Row[Any]]:
+    """Add to the counts of locked links and make their next versions; those, by id."""
     if not deltas:
-        return
-    await work.execute(
+        return []
+    counts = [link.c[name] for name in COUNTS]
+    moved = given(
+        [link.c.id, link.c.last_click_at, *counts],
+        [{"id": name, "last_click_at": last.get(name), **delta} for name, delta in deltas.items()],
+    )
+    statement = (
         update(link)
-        .where(link.c.id == bindparam("b_id"))
+        .where(link.c.id == moved.c.id)
         .values(
-            {name: link.c[name] + bindparam(f"b_{name}") for name in COUNTS}
+            {count.name: count + moved.c[count.name] for count in counts}
             | {
-                "last_click_at": func.greatest(
-                    link.c.last_click_at, bindparam("b_last", type_=link.c.last_click_at.type)
-                ),
+                "last_click_at": func.greatest(link.c.last_click_at, moved.c.last_click_at),
                 "version": link.c.version + 1,
                 "changed_at": work.now,
             }
-        ),
-        [
-            {"b_id": name, "b_last": last.get(name), **{f"b_{count}": delta[count] for count in COUNTS}}
-            for name, delta in sorted(deltas.items())
-        ],
+        )
+        .returning(link)
     )
+    return sorted(await work.fetch_all(statement), key=lambda row: row.id)
 
 
 async def read(work: Work, ids: Collection[UUID]) -> Sequence[Row[Any]]:

@@ -1,11 +1,29 @@
-"""Conditions on whole sets of values."""
+"""Whole sets of values in one statement, whose text is the same however many they are."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ARRAY, ColumnElement, any_, literal
+from sqlalchemy import ARRAY, Column, ColumnElement, FromClause, Table, any_, func, literal, select
+from sqlalchemy.dialects.postgresql import insert
+
+from souk.chassis.work import Work
 
 
 def among(column: ColumnElement[Any], values: Collection[Any]) -> ColumnElement[bool]:
     """`column` is one of `values`, however many: one array, not a parameter each (32,767 at most)."""
     return column == any_(literal(list(values), ARRAY(column.type)))
+
+
+def given(columns: Sequence[Column[Any]], rows: Collection[Mapping[str, Any]]) -> FromClause:
+    """`rows` as a table `given` with the names and types of `columns`: one array a column."""
+    arrays = [literal([row[each.name] for row in rows], ARRAY(each.type)) for each in columns]
+    valued = func.unnest(*arrays).table_valued(*(Column(each.name, each.type) for each in columns))
+    return valued.render_derived(name="given")
+
+
+async def insert_absent(work: Work, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert those of `rows` whose `id` is not there, in their order; all have the same columns."""
+    if rows:
+        columns = [table.c[name] for name in rows[0]]
+        statement = insert(table).from_select(columns, select(given(columns, rows)))
+        await work.execute(statement.on_conflict_do_nothing(index_elements=[table.c.id]))
