@@ -48,7 +48,7 @@ class Redirect:
         self._hops = trusted_hops
         self._pulse = pulse
         self._ready = ready
-        self._instant = (-1, "")
+        self._second = (-1, "")
 
     async def __call__(self, scope: Scope, receive: Any, send: Send) -> None:
         if scope["type"] != "http":
@@ -82,29 +82,26 @@ class Redirect:
             return await _unavailable(send)
         if method == "HEAD":
             return await _found(send, target.plain)
-        click = self._click_id(scope, target)
+        number, frame = self._click(scope, target)
         try:
-            await self._spool.append(self._frame(scope, target, click))
+            await self._spool.append(frame)
         except OSError:
             return await _unavailable(send)
-        return await _found(send, target.before + str(click).encode() + target.after)
+        return await _found(send, target.before + number + target.after)
 
-    def _click_id(self, scope: Scope, target: Target) -> UUID:
-        """New for each click; the same for requests that a client sends again under one Idempotency-Key."""
-        for name, value in scope["headers"]:
-            if name == b"idempotency-key" and 8 <= len(value) <= 255:
-                digest = sha256(target.link_id.bytes + value).digest()
-                return UUID(bytes=digest[:16], version=5)
-        milliseconds = self._clock.micros() // 1000
-        random = int.from_bytes(os.urandom(10), "big")
-        high = milliseconds << 16 | 0x7000 | random >> 68
-        return UUID(int=high << 64 | 1 << 63 | random & (1 << 62) - 1)
+    def _click(self, scope: Scope, target: Target) -> tuple[bytes, bytes]:
+        """The id of a new click, as text, and what goes to the spool.
 
-    def _frame(self, scope: Scope, target: Target, click: UUID) -> bytes:
+        The id is the same for requests that a client sends again under one Idempotency-Key.
+        """
+        micros = self._clock.micros()
         agent = forwarded = referrer = b""
         machine = False
+        number = _new_id(micros)
         for name, value in scope["headers"]:
-            if name == b"user-agent":
+            if name == b"idempotency-key" and 8 <= len(value) <= 255:
+                number = UUID(bytes=sha256(target.link_id.bytes + value).digest()[:16], version=5).int
+            elif name == b"user-agent":
                 agent = value
             elif name == b"x-forwarded-for":
                 forwarded = forwarded + b"," + value if forwarded else value
@@ -114,20 +111,29 @@ class Redirect:
                 machine = True  # nobody has clicked yet
         peer = scope.get("client") or ("", 0)
         address = client_address(forwarded, str(peer[0]).encode(), self._hops)
-        micros = self._clock.micros()
         host = _host_of(referrer)
+        digits = f"{number:032x}"
+        click = f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
         value = (
             f'{{"id":"{click}","version":1,"changed_at":"{self._time(micros)}",{target.fields},'
             f'"visitor":"{self._visitors.hash_of(micros, address, agent)}",'
             f'"agent":"{"bot" if machine or is_bot(agent) else "browser"}",'
             f'"referrer":{f"{chr(34)}{host}{chr(34)}" if host else "null"}}}'
         )
-        return encode(target.partition, click.bytes, value.encode())
+        return click.encode(), encode(target.partition, number.to_bytes(16, "big"), value.encode())
 
     def _time(self, micros: int) -> str:
-        if self._instant[0] != micros:
-            self._instant = (micros, from_micros(micros).isoformat())
-        return self._instant[1]
+        second, rest = divmod(micros, 1_000_000)
+        if self._second[0] != second:
+            self._second = (second, from_micros(second * 1_000_000).strftime("%Y-%m-%dT%H:%M:%S"))
+        return f"{self._second[1]}.{rest:06d}Z"
+
+
+def _new_id(micros: int) -> int:
+    """UUID version 7, as a number."""
+    random = int.from_bytes(os.urandom(10), "big")
+    high = micros // 1000 << 16 | 0x7000 | random >> 68
+    return high << 64 | 1 << 63 | random & (1 << 62) - 1
 
 
 def _host_of(referrer: bytes) -> str:
