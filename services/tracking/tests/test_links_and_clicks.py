@@ -88,6 +88,18 @@ async def test_reading_clicks_again_changes_nothing(house):
     assert await house.published() == []
 
 
+async def test_one_id_is_one_click_whoever_seems_to_have_clicked(house):
+    """A request that is sent again under its Idempotency-Key may come from another address."""
+    name = uuid4()
+    await house.hear(campaign(type="url"), participation())
+    await house.hear(click(name=name))
+
+    await house.hear(click(70, visitor="w", name=name), click(80, visitor="w"))
+
+    assert await counts(house) == (2, 0, 0, 0, 0)
+    assert await house.query("SELECT visitor FROM click ORDER BY clicked_at") == [("v",), ("w",)]
+
+
 async def test_a_later_end_makes_clicks_billable_and_a_withdrawal_stops_them(house):
     late = click((END - START) / timedelta(minutes=1) + 5)
     await house.hear(campaign(type="url"), participation())

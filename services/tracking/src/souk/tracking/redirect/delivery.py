@@ -42,6 +42,11 @@ _AT_ONCE = 50
 """Clicks for which requests wait while a batch is built."""
 _GATHER_SECONDS = 0.01
 """Clicks come together for so long: a batch costs Kafka about as much as a hundred clicks in it."""
+_WAIT_A_LATE_SECOND = 20
+_LONGEST_WAIT = 0.05
+"""A peak is answered first and counted after: what is sent costs the machine twice what its answer did. So
+delivery waits for longer the later it gets its turn, but never for so long that less than some 8,000 clicks
+a second are sent."""
 _NOT_THERE = """
 SELECT id FROM unnest($1::uuid[]) AS asked (id)
 WHERE NOT EXISTS (SELECT FROM click WHERE click.id = asked.id)
@@ -112,8 +117,8 @@ class Delivery:
                     if segment.sent == start:
                         segment.sent = end
                     self.sent += len(records)
+                    await _give_way()
             await self._spool.grown.wait()
-            await asyncio.sleep(_GATHER_SECONDS)
 
     async def _send_records(self, producer: Any, records: list[Spooled]) -> None:
         """One batch a partition, built here: a record of its own in the producer costs four times as much.
@@ -245,3 +250,10 @@ class Delivery:
             first.sent = 0
             self._spool.grown.set()
         return self._was_sent_again
+
+
+async def _give_way() -> None:
+    began = monotonic()
+    await asyncio.sleep(_GATHER_SECONDS)
+    late = monotonic() - began - _GATHER_SECONDS
+    await asyncio.sleep(min(late * _WAIT_A_LATE_SECOND, _LONGEST_WAIT))
