@@ -181,10 +181,9 @@ async def _ages(suite: Cluster) -> Result:
     ratios, shown = {}, {}
     for name, age in _aged().items():
         service, table = name.split(".")
+        column = f"{age.column} + 1" if age.a_day else age.column
         oldest = await _value(
-            suite,
-            service,
-            f'SELECT min({age.column})::timestamptz FROM "{table}" WHERE {age.where}',
+            suite, service, f'SELECT min({column})::timestamptz FROM "{table}" WHERE {age.where}'
         )
         if oldest is None:
             shown[name] = "empty"

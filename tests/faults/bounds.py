@@ -16,7 +16,7 @@ _EVERY = {
     "weekly": timedelta(days=7),
 }
 _AGE = re.compile(
-    rf"^(\d+) (hours|days) (of wall time )?after `(\w+)`([^;]*), removed ({'|'.join(_EVERY)})\b"
+    rf"^(\d+) (hours|days) (of wall time )?after (the end of )?`(\w+)`([^;]*), removed ({'|'.join(_EVERY)})\b"
 )
 
 
@@ -24,12 +24,14 @@ _AGE = re.compile(
 class Age:
     """Rows go when `column` is `kept` ago; that is looked at `every` so often.
 
-    wall: by the machine's clock, not the suite's. where: the SQL condition of the rows that are meant.
+    a_day: the column is one, and ago when it has ended. wall: by the machine's clock, not the suite's.
+    where: the SQL condition of the rows that are meant.
     """
 
     kept: timedelta
     every: timedelta
     column: str
+    a_day: bool
     wall: bool
     where: str
 
@@ -46,14 +48,15 @@ class Bound:
     def age(self) -> Age | None:
         if not (found := _AGE.match(self.by)):
             return None
-        number, unit, wall, column, where, every = found.groups()
+        number, unit, wall, a_day, column, where, every = found.groups()
         condition = re.fullmatch(r" where `(.+)`", where)
         return Age(
-            int(number) * _UNITS[unit],
-            _EVERY[every],
-            column,
-            bool(wall),
-            condition[1] if condition else "true",
+            kept=int(number) * _UNITS[unit],
+            every=_EVERY[every],
+            column=column,
+            a_day=bool(a_day),
+            wall=bool(wall),
+            where=condition[1] if condition else "true",
         )
 
     @property
