@@ -2,7 +2,8 @@
 
 The fault rig's market trades with the whole suite through gateway and redirect, while the suite's clock goes
 on by 2 hours a second: 300 days in the hour, so that what is kept for days and months reaches its end.
-SOUK_BENCH_HOUR_SECONDS sets another length. Looked at are
+SOUK_BENCH_HOUR_SECONDS sets another length; in ten minutes Kafka's heap is still filling, for what has become
+old in it is collected only when it is full. Looked at are
 
 - the memory of every process, which must be in the last quarter what it was in the second;
 - every table that docs/bounds.md bounds by age or says to be empty at rest, and every topic's configuration.
