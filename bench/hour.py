@@ -43,7 +43,7 @@ from market import Market
 
 _OPENING = datetime(2017, 1, 2, 6, tzinfo=UTC)
 _TICK_SECONDS, _PACE = 0.25, timedelta(hours=2)
-_MAKERS, _PEOPLE, _CAMPAIGNS = 24, 4, 24
+_MAKERS, _PEOPLE, _CAMPAIGNS_A_DAY = 24, 4, 3
 _REMEMBERED = 2_000
 _QUARTERS = 4
 _SAMPLE_SECONDS = 2.0
@@ -61,7 +61,9 @@ async def measure(size: Size) -> list[Result]:
         async with cluster(place / "data", brokers=1, workers=1, opening=_OPENING, data=data) as suite:
             history = History(newest=_REMEMBERED)
             makers = videos.channels(_MAKERS)
-            market = Market(suite.gateway, suite.folder, makers, seed=1, history=history, most=_CAMPAIGNS)
+            market = Market(
+                suite.gateway, suite.folder, makers, seed=1, history=history, a_day=_CAMPAIGNS_A_DAY
+            )
             try:
                 await market.open(lambda: clock.settle(suite.pulses))
                 seen = await _load(suite, market, seconds)

@@ -71,8 +71,8 @@ class Market:
     """Trades through `gateway` until told to stop.
 
     makers: their names are the channels of the stand-in's videos; each is an influencer.
-    most: campaigns that go on at a time; a week after its end one is closed and forgotten. No limit, and
-    nothing is forgotten, when None.
+    a_day: about so many campaigns start on each day, and a week after its end one is closed and forgotten; no
+    limit, and nothing is forgotten, when None.
     """
 
     def __init__(
@@ -82,10 +82,10 @@ class Market:
         makers: Sequence[str],
         seed: int,
         history: History,
-        most: int | None = None,
+        a_day: int | None = None,
     ) -> None:
         self.history = history
-        self._most = most
+        self._a_day = a_day
         self._gateway = gateway
         self._folder = folder
         self._makers = {uuid5(NAMES, f"{seed}:{maker}"): maker for maker in makers}
@@ -173,16 +173,16 @@ class Market:
     # Brands
 
     async def _draft(self, chance: random.Random) -> None:
-        if self._most is not None:
+        start = (self.now + timedelta(days=1)).date()
+        end = start + timedelta(days=_PERIOD_DAYS)
+        if self._a_day is not None:
             await self._close_old()
-            if len(self._campaigns) >= self._most:
+            if sum(each.end == end for each in self._campaigns) >= self._a_day:
                 return
         kind = chance.choice(_KINDS)
         if sum(each.kind == kind for each in self._campaigns) >= 1 + len(self._campaigns) // 2 + 2:
             return
         title = f"Campaign {self._seed}-{next(self._numbers)}"
-        start = (self.now + timedelta(days=1)).date()
-        end = start + timedelta(days=_PERIOD_DAYS)
         manual, budget = chance.random() < 0.3, chance.choice((20, 60, 400))
         body = {
             "advertiser_id": str(self._advertiser),
