@@ -14,7 +14,9 @@ def document() -> str:
     for service in SERVICES:
         if find_spec(f"souk.{service}") and find_spec(f"souk.{service}.metrics"):
             import_module(f"souk.{service}.metrics")
-    rows = "\n".join(f"| `{m.name}` | {m.kind} | {m.unit} | {_code(m.labels)} | {m.help} |" for m in METRICS)
+    # Whoever was imported first is listed first: not an order to rely on.
+    listed = sorted(METRICS, key=lambda metric: _owner(metric.name))
+    rows = "\n".join(f"| `{m.name}` | {m.kind} | {m.unit} | {_code(m.labels)} | {m.help} |" for m in listed)
     return f"""# Metrics
 
 Every service offers these on `/metrics` of its own port (not through the gateway), in the Prometheus text
@@ -24,6 +26,12 @@ format. Generated from `souk.chassis.metrics`: `python -m souk.chassis.metrics_d
 |---|---|---|---|---|
 {rows}
 """
+
+
+def _owner(name: str) -> int:
+    """Where the service that has the metric stands in the list of services; before them the chassis."""
+    found = (number for number, service in enumerate(SERVICES) if name.startswith(f"souk_{service}_"))
+    return next(found, -1)
 
 
 def _code(labels: Sequence[str]) -> str:
