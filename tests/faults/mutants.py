@@ -298,10 +298,10 @@ ALL = (
         (
             Edit(
                 "souk.chassis.work",
-                "                published, scheduled = await work.write()\n",
+                "            published, scheduled = await work.write()\n",
                 """\
-                published, scheduled = await work.write()
-                await asyncio.sleep(os.urandom(1)[0] / 256 if published else 0)
+            published, scheduled = await work.write()
+            await asyncio.sleep(os.urandom(1)[0] / 256 if published else 0)
 """,
             ),
             Edit(
@@ -323,16 +323,16 @@ ALL = (
             Edit(
                 "souk.chassis.work",
                 """\
-                yield work
-                published, scheduled = await work.write()
+            yield work
+            published, scheduled = await work.write()
         if published:
 """,
                 """\
-                yield work
-                outbox, work._outbox = work._outbox, []
-                published, scheduled = await work.write()
+            yield work
+            outbox, work._outbox = work._outbox, []
+            published, scheduled = await work.write()
         if outbox:
-            async with self.engine.begin() as connection:
+            async with self._transaction(_BEGIN[False]) as connection:
                 source, topics = work._source, self._topics
                 after = Work(connection, work.now, source, topics, read_only=False)
                 after._outbox = outbox
@@ -410,26 +410,18 @@ def _acknowledged(response: Response, unit: Unit) -> Response:
             Edit(
                 "souk.chassis.idempotency",
                 """\
-    first = await work.scalar(
-        insert(idempotency_key)
-        .values(**where, fingerprint=fingerprint)
-        .on_conflict_do_nothing()
-        .returning(idempotency_key.c.key)
-    )
+    first = await work.run(_INSERT, {**where, "fingerprint": fingerprint})
 """,
                 """\
     known = await work.scalar(select(idempotency_key.c.key).filter_by(**where))
-    first = key if known is None else None
+    first = [key] if known is None else []
 """,
             ),
             Edit(
                 "souk.chassis.idempotency",
                 """\
-    await work.execute(
-        update(idempotency_key)
-        .filter_by(**where)
-        .values(status=response.status_code, headers=headers, body=body)
-    )
+    answered = {"new_status": response.status_code, "new_headers": headers, "new_body": body}
+    await work.run(_ANSWER, where | answered)
     return response
 """,
                 """\

@@ -1,7 +1,9 @@
 """Connections to the service's own PostgreSQL database."""
 
-from sqlalchemy import make_url
-from sqlalchemy.exc import DBAPIError
+from typing import Any
+
+from sqlalchemy import event, make_url
+from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 CONNECT_SECONDS = 5
@@ -29,13 +31,15 @@ def open_engine(url: str, application: str, pool: int = 10) -> AsyncEngine:
     """A pool of at most `pool` connections to `postgresql://user:password@host:port/database`.
 
     application: shown in pg_stat_activity. A statement ends after 60 s, a connection attempt after 5 s.
+    Each statement commits by itself: transactions are opened by `souk.chassis.work.Units`, whose BEGIN and
+    COMMIT go to the driver.
     """
-    return create_async_engine(
+    engine = create_async_engine(
         make_url(url).set(drivername="postgresql+asyncpg"),
         pool_size=pool,
         max_overflow=0,
         pool_timeout=CONNECT_SECONDS,
-        pool_pre_ping=True,
+        isolation_level="AUTOCOMMIT",
         pool_recycle=1800,
         hide_parameters=True,
         connect_args={
@@ -51,6 +55,23 @@ def open_engine(url: str, application: str, pool: int = 10) -> AsyncEngine:
             },
         },
     )
+    event.listen(engine.sync_engine, "checkout", _refuse_lost)
+    event.listen(engine.sync_engine, "reset", _end_open)
+    return engine
+
+
+def _refuse_lost(connection: Any, *_: object) -> None:
+    """The pool opens another in its place. The loop hears of an end of the server at once; to ask the
+    server would be three round trips on every request's way."""
+    if connection.driver_connection.is_closed():
+        raise DisconnectionError
+
+
+def _end_open(connection: Any, *_: object) -> None:
+    """A unit of work whose end could not be told to the server takes its connection with it."""
+    driver = connection.driver_connection
+    if not driver.is_closed() and driver.is_in_transaction():
+        driver.terminate()
 
 
 def bare_dsn(engine: AsyncEngine) -> str:

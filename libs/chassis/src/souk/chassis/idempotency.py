@@ -11,9 +11,10 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import Header, Request, Response
-from sqlalchemy import delete, func, select, text, update
+from sqlalchemy import bindparam, delete, func, select, text, true, update
 from sqlalchemy.dialects.postgresql import insert
 
+from souk.chassis.prepared import Prepared
 from souk.chassis.problems import FieldError, Refused
 from souk.chassis.tables import idempotency_key
 from souk.chassis.work import Work
@@ -25,8 +26,32 @@ _KEPT_HEADERS = ("content-type", "location", "etag")
 _LONGEST_KEY = 255
 _WAIT = "10s"
 
+_where = (
+    idempotency_key.c.principal == bindparam("principal"),
+    idempotency_key.c.route == bindparam("route"),
+    idempotency_key.c.key == bindparam("key"),
+)
+_new = ("principal", "route", "key", "fingerprint")
+# The bound on the wait holds for the whole unit: one statement says both.
+_INSERT = Prepared(
+    insert(idempotency_key)
+    .from_select(
+        _new,
+        select(*(bindparam(name, type_=idempotency_key.c[name].type) for name in _new)).select_from(
+            func.set_config("lock_timeout", _WAIT, true())
+        ),
+    )
+    .on_conflict_do_nothing()
+    .returning(idempotency_key.c.key)
+)
+_ANSWER = Prepared(
+    update(idempotency_key)
+    .where(*_where)
+    .values({name: bindparam(f"new_{name}") for name in ("status", "headers", "body")})
+)
 
-def required(
+
+async def required(
     idempotency_key: Annotated[
         str | None,
         Header(description="unique to this request; the same key and body give the same response for 24 h"),
@@ -73,24 +98,14 @@ async def once(
     """
     where = {"principal": principal, "route": f"{request.method} {request.url.path}", "key": key}
     fingerprint = await _fingerprint(request)
-    await work.execute(text(f"SET LOCAL lock_timeout = '{_WAIT}'"))
-    first = await work.scalar(
-        insert(idempotency_key)
-        .values(**where, fingerprint=fingerprint)
-        .on_conflict_do_nothing()
-        .returning(idempotency_key.c.key)
-    )
-    await work.execute(text("SET LOCAL lock_timeout TO DEFAULT"))
-    if first is None:
+    first = await work.run(_INSERT, {**where, "fingerprint": fingerprint})
+    if not first:
         return await _replay(work, where, fingerprint)
     response = await answer()
     headers = {name: value for name in _KEPT_HEADERS if (value := response.headers.get(name)) is not None}
     body = None if getattr(request.state, "shown_once", False) else bytes(response.body)
-    await work.execute(
-        update(idempotency_key)
-        .filter_by(**where)
-        .values(status=response.status_code, headers=headers, body=body)
-    )
+    answered = {"new_status": response.status_code, "new_headers": headers, "new_body": body}
+    await work.run(_ANSWER, where | answered)
     return response
 
 

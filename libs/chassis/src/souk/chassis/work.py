@@ -10,7 +10,7 @@ import json
 import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
@@ -25,6 +25,7 @@ from souk.chassis import envelope, telemetry
 from souk.chassis.clock import Clock, to_micros
 from souk.chassis.database import is_transient
 from souk.chassis.errors import explain
+from souk.chassis.prepared import Found, Prepared
 from souk.contracts.state import State
 from souk.contracts.topics import TOPICS, Topic
 
@@ -39,35 +40,45 @@ LARGEST_PAYLOAD = 900_000
 """Bytes. Kafka takes 1 MiB a record; a record that it refuses would stop its shard for good."""
 _RETRIES = (0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 5.0)
 
-_INSERT_OUTBOX = text(
-    "INSERT INTO outbox (shard, topic, partition, key, headers, payload) "
-    "SELECT * FROM unnest(:shards, :topics, :partitions, :keys, :headers, :payloads)"
-).bindparams(
-    bindparam("shards", type_=ARRAY(SmallInteger)),
-    bindparam("topics", type_=ARRAY(Text)),
-    bindparam("partitions", type_=ARRAY(SmallInteger)),
-    bindparam("keys", type_=ARRAY(LargeBinary)),
-    bindparam("headers", type_=ARRAY(LargeBinary)),
-    bindparam("payloads", type_=ARRAY(LargeBinary)),
+_BEGIN = {
+    False: "BEGIN ISOLATION LEVEL READ COMMITTED",
+    True: "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+}
+_INSERT_OUTBOX = Prepared(
+    text(
+        "INSERT INTO outbox (shard, topic, partition, key, headers, payload) "
+        "SELECT * FROM unnest(:shards, :topics, :partitions, :keys, :headers, :payloads)"
+    ).bindparams(
+        bindparam("shards", type_=ARRAY(SmallInteger)),
+        bindparam("topics", type_=ARRAY(Text)),
+        bindparam("partitions", type_=ARRAY(SmallInteger)),
+        bindparam("keys", type_=ARRAY(LargeBinary)),
+        bindparam("headers", type_=ARRAY(LargeBinary)),
+        bindparam("payloads", type_=ARRAY(LargeBinary)),
+    )
 )
-_UPSERT_TIMERS = text(
-    "INSERT INTO timer (kind, subject, due_at, data, traceparent) "
-    "SELECT kind, subject, due_at, data::jsonb, traceparent "
-    "FROM unnest(:kinds, :subjects, :due, :data, :traceparents) "
-    "AS t (kind, subject, due_at, data, traceparent) "
-    "ON CONFLICT (kind, subject) DO UPDATE SET due_at = excluded.due_at, data = excluded.data, "
-    "traceparent = excluded.traceparent, attempts = 0, next_attempt_at = '-infinity', error = NULL"
-).bindparams(
-    bindparam("kinds", type_=ARRAY(Text)),
-    bindparam("subjects", type_=ARRAY(Text)),
-    bindparam("due", type_=ARRAY(DateTime(timezone=True))),
-    bindparam("data", type_=ARRAY(Text)),
-    bindparam("traceparents", type_=ARRAY(Text)),
+_UPSERT_TIMERS = Prepared(
+    text(
+        "INSERT INTO timer (kind, subject, due_at, data, traceparent) "
+        "SELECT kind, subject, due_at, data::jsonb, traceparent "
+        "FROM unnest(:kinds, :subjects, :due, :data, :traceparents) "
+        "AS t (kind, subject, due_at, data, traceparent) "
+        "ON CONFLICT (kind, subject) DO UPDATE SET due_at = excluded.due_at, data = excluded.data, "
+        "traceparent = excluded.traceparent, attempts = 0, next_attempt_at = '-infinity', error = NULL"
+    ).bindparams(
+        bindparam("kinds", type_=ARRAY(Text)),
+        bindparam("subjects", type_=ARRAY(Text)),
+        bindparam("due", type_=ARRAY(DateTime(timezone=True))),
+        bindparam("data", type_=ARRAY(Text)),
+        bindparam("traceparents", type_=ARRAY(Text)),
+    )
 )
-_DELETE_TIMERS = text(
-    "DELETE FROM timer t USING unnest(:kinds, :subjects) AS gone (kind, subject) "
-    "WHERE t.kind = gone.kind AND t.subject = gone.subject"
-).bindparams(bindparam("kinds", type_=ARRAY(Text)), bindparam("subjects", type_=ARRAY(Text)))
+_DELETE_TIMERS = Prepared(
+    text(
+        "DELETE FROM timer t USING unnest(:kinds, :subjects) AS gone (kind, subject) "
+        "WHERE t.kind = gone.kind AND t.subject = gone.subject"
+    ).bindparams(bindparam("kinds", type_=ARRAY(Text)), bindparam("subjects", type_=ARRAY(Text)))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +179,13 @@ class Work:
         """Whether this unit itself has set that timer."""
         return self._timers.get((kind, subject)) is not None
 
+    async def run(self, statement: Prepared, parameters: Mapping[str, Any] | None = None) -> list[Any]:
+        """The rows that `statement` gives. Errors are asyncpg's own."""
+        found: list[Any] = await _driver_of(self.connection).fetch(
+            statement.sql, *statement.arguments(parameters), record_class=Found
+        )
+        return found
+
     async def execute(self, statement: Executable, parameters: Parameters | None = None) -> CursorResult[Any]:
         return await self.connection.execute(statement, parameters)
 
@@ -216,7 +234,7 @@ class Work:
         due = [(key, value) for key in keys if (value := timers[key]) is not None]
         gone = [key for key in keys if timers[key] is None]
         if due:
-            await self.connection.execute(
+            await self.run(
                 _UPSERT_TIMERS,
                 {
                     "kinds": [kind for (kind, _), _ in due],
@@ -227,11 +245,11 @@ class Work:
                 },
             )
         if gone:
-            await self.connection.execute(
+            await self.run(
                 _DELETE_TIMERS, {"kinds": [kind for kind, _ in gone], "subjects": [s for _, s in gone]}
             )
         if outbox:
-            await self.connection.execute(
+            await self.run(
                 _INSERT_OUTBOX,
                 {
                     "shards": [row.shard for row in outbox],
@@ -290,25 +308,36 @@ class Units:
         read_only: PostgreSQL refuses every write, and publishing raises RuntimeError. All that it reads is
         of one snapshot, taken by its first statement; others read what was committed before each statement.
         """
-        async with self.engine.connect() as connection:
-            if read_only:
-                await connection.execution_options(
-                    postgresql_readonly=True, isolation_level="REPEATABLE READ"
-                )
-            async with connection.begin():
-                work = Work(
-                    connection,
-                    self.clock.now(),
-                    f"/souk/{self.service}",
-                    self._topics,
-                    read_only=read_only,
-                )
-                yield work
-                published, scheduled = await work.write()
+        async with self._transaction(_BEGIN[read_only]) as connection:
+            work = Work(
+                connection,
+                self.clock.now(),
+                f"/souk/{self.service}",
+                self._topics,
+                read_only=read_only,
+            )
+            yield work
+            published, scheduled = await work.write()
         if published:
             self.outbox_written.set()
         if scheduled:
             self.timer_set.set()
+
+    @asynccontextmanager
+    async def _transaction(self, begin: str) -> AsyncIterator[AsyncConnection]:
+        """Of the driver, which needs a third of what SQLAlchemy's own costs."""
+        async with self.engine.connect() as connection:
+            driver = _driver_of(connection)
+            await driver.execute(begin)
+            try:
+                yield connection
+            except BaseException:
+                # Where it cannot be told, the connection is ended when the pool gets it back.
+                with suppress(Exception):
+                    await driver.execute("ROLLBACK")
+                raise
+            if await driver.execute("COMMIT") != "COMMIT":
+                raise RuntimeError("an error in this unit of work was passed over: nothing was committed")
 
     async def insist(self, act: Callable[[Work], Awaitable[T]]) -> T:
         """What `act` gives in a unit of its own; again from the start, for some 20 s, while what stops it is
@@ -327,3 +356,9 @@ class Units:
             await asyncio.sleep(retry)
         async with self.begin() as work:
             return await act(work)
+
+
+def _driver_of(connection: AsyncConnection) -> Any:
+    """The asyncpg connection."""
+    assert connection.sync_connection is not None
+    return connection.sync_connection.connection.driver_connection

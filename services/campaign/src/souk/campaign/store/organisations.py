@@ -1,16 +1,18 @@
 """Organisations: who may see them, and how they are locked and written."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Select, false, or_, select, true, update
+from sqlalchemy import ColumnElement, Row, Select, bindparam, false, or_, select, true, update
 from sqlalchemy.dialects.postgresql import insert
 
 from souk.campaign.store.tables import organisation
-from souk.chassis.auth import Principal
+from souk.chassis.auth import ROLES, Principal
+from souk.chassis.prepared import Prepared
 from souk.chassis.problems import Refused
 from souk.chassis.work import Work
+from souk.contracts.permissions import Role
 from souk.contracts.reasons import Reason
 from souk.contracts.topics.organisations import Organisation, OrganisationKind
 
@@ -18,18 +20,35 @@ from souk.contracts.topics.organisations import Organisation, OrganisationKind
 def visible_to(who: Principal) -> ColumnElement[bool]:
     """Staff see all; an agency itself and its advertisers; an advertiser itself and its agency; a talent
     agency itself."""
+    return _visible(who.role, who.organisation_id)
+
+
+def _visible(role: Role, their: Any) -> ColumnElement[bool]:
+    """their: the id of the caller's organisation, or the parameter that will name it."""
     table = organisation.c
-    if who.role == "staff":
+    if role == "staff":
         return true()
-    if who.organisation_id is None:
+    if their is None:
         return false()
-    own = table.id == who.organisation_id
-    if who.role == "agency":
-        return or_(own, table.agency_id == who.organisation_id)
-    if who.role == "advertiser":
+    own: ColumnElement[bool] = table.id == their
+    if role == "agency":
+        return or_(own, table.agency_id == their)
+    if role == "advertiser":
         agency = select(table.agency_id).where(own).scalar_subquery()
         return or_(own, table.id == agency)
     return own
+
+
+_FIND = {
+    role: Prepared(
+        select(organisation).where(
+            organisation.c.id == bindparam("organisation"),
+            _visible(role, None if role == "influencer" else bindparam("their")),
+        )
+    )
+    for role in ROLES
+}
+_ADD = Prepared(insert(organisation).on_conflict_do_nothing().returning(organisation))
 
 
 def seen_by(who: Principal, kind: OrganisationKind | None, agency_id: UUID | None) -> Select[Any]:
@@ -43,11 +62,8 @@ def seen_by(who: Principal, kind: OrganisationKind | None, agency_id: UUID | Non
 
 async def find(work: Work, organisation_id: UUID, who: Principal) -> Row[Any]:
     """Raises Refused(unknown_organisation)."""
-    return _known(
-        await work.fetch_one(
-            select(organisation).where(organisation.c.id == organisation_id, visible_to(who))
-        )
-    )
+    found = await work.run(_FIND[who.role], {"organisation": organisation_id, "their": who.organisation_id})
+    return _known(found[0] if found else None)
 
 
 async def lock(work: Work, organisation_id: UUID, who: Principal) -> Row[Any]:
@@ -75,15 +91,11 @@ async def hold(work: Work, organisation_id: UUID, kind: OrganisationKind, who: P
 
 async def add(work: Work, values: Mapping[str, Any]) -> Row[Any]:
     """Insert at version 1. Raises Refused(conflict) when the id is taken."""
-    written = await work.fetch_one(
-        insert(organisation)
-        .values(version=1, created_at=work.now, changed_at=work.now, **values)
-        .on_conflict_do_nothing()
-        .returning(organisation)
-    )
-    if written is None:
+    row = {"agency_id": None, "version": 1, "created_at": work.now, "changed_at": work.now, **values}
+    written = await work.run(_ADD, row)
+    if not written:
         raise Refused(Reason.CONFLICT, "this id is taken")
-    return written
+    return cast("Row[Any]", written[0])
 
 
 async def change(work: Work, row: Row[Any], changes: Mapping[str, Any]) -> Row[Any]:

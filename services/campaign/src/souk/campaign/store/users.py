@@ -4,17 +4,24 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, get_args
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Select, false, select, true, update
+from sqlalchemy import ColumnElement, Row, Select, bindparam, false, select, true, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 
 from souk.campaign.store.tables import organisation, user
 from souk.chassis.auth import Principal
+from souk.chassis.prepared import Prepared
 from souk.chassis.problems import Refused
 from souk.chassis.work import Work
 from souk.contracts.permissions import Area, Level
 from souk.contracts.reasons import Reason
 from souk.contracts.topics.users import User
+
+_LEVELS = Prepared(
+    select(user.c.levels, (user.c.active & organisation.c.active).label("active"))
+    .join(organisation, organisation.c.id == user.c.organisation_id)
+    .where(user.c.id == bindparam("user"), user.c.organisation_id == bindparam("of"))
+)
 
 
 def visible_to(who: Principal) -> ColumnElement[bool]:
@@ -50,13 +57,10 @@ async def levels_of(work: Work, who: Principal) -> Mapping[Area, Level]:
     Empty for a subject that is no user of their organisation, so that the defaults of the role hold:
     deactivating an organisation stops its users, not a token that the issuer gives out for it without one.
     """
-    row = await work.fetch_one(
-        select(user.c.levels, (user.c.active & organisation.c.active).label("active"))
-        .join(organisation, organisation.c.id == user.c.organisation_id)
-        .where(user.c.id == who.user_id, user.c.organisation_id == who.organisation_id)
-    )
-    if row is None:
+    found = await work.run(_LEVELS, {"user": who.user_id, "of": who.organisation_id})
+    if not found:
         return {}
+    row = found[0]
     if not row.active:
         return dict.fromkeys(get_args(Area), Level.NONE)
     return {area: Level(level) for area, level in row.levels.items()}
