@@ -33,7 +33,7 @@ def set_etag(response: Response, version: int) -> None:
     response.headers["ETag"] = etag(version)
 
 
-def if_match(
+async def if_match(
     if_match: Annotated[
         str | None, Header(description="ETag of the version that was read", max_length=200)
     ] = None,

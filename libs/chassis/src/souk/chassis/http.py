@@ -65,7 +65,7 @@ class TransactionalRoute(APIRoute):
 
         async def transact(request: Request) -> Response:
             _refuse_nul(request)
-            if not public:
+            if not public and request.scope["query_string"]:
                 _refuse_unknown(request, known)
             if takes_json:
                 await _read_json(request)
@@ -173,10 +173,8 @@ def _pointer_of_nul(value: object) -> str | None:
 
 
 def _refuse_nul(request: Request) -> None:
-    for place, values in (
-        ("path", request.path_params.items()),
-        ("query", request.query_params.multi_items()),
-    ):
+    query = request.query_params.multi_items() if request.scope["query_string"] else ()
+    for place, values in (("path", request.path_params.items()), ("query", query)):
         for name, value in values:
             if "\0" in str(value):
                 error = FieldError(pointer=f"/{place}/{name}", detail="no text holds U+0000")

@@ -4,8 +4,10 @@ import asyncio
 import json
 import logging
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 from joserfc import jwt
 from joserfc.errors import InvalidKeyIdError, JoseError
@@ -39,6 +41,7 @@ _FETCH_SECONDS = 5.0
 _LARGEST_SET = 256 * 1024
 _REFRESH_AT_MOST_EVERY_SECONDS = 10.0
 _OLDEST_SECONDS = 600.0
+_MOST_SIGNED = 4096
 
 
 class TokenVerifier:
@@ -48,6 +51,8 @@ class TokenVerifier:
     token names an unknown key, at most once in ten seconds. While the source is away the keys known last
     stay good; only who names none of them waits, for one fetch of 5 s at most. Only signature keys count:
     a key for encryption or of another algorithm is no match.
+    That a token is signed by one of the keys stays so: it is worked out once for a token and a set of keys.
+    What its claims say is looked at each time.
     Raises ValueError for an algorithm that is symmetric or none.
     """
 
@@ -71,6 +76,8 @@ class TokenVerifier:
         self._tried_at = float("-inf")
         self._fetching = asyncio.Lock()
         self._renewal: asyncio.Task[KeySet] | None = None
+        # By the digest, so that no token can be read in the memory of a process that is long done with it.
+        self._signed: dict[bytes, dict[str, Any]] = {}
 
     async def verify(self, token: str) -> Principal:
         """Raises Refused(unauthenticated), or Refused(unavailable) while no keys could be had at all."""
@@ -79,16 +86,26 @@ class TokenVerifier:
         keys = await self._current()
         try:
             try:
-                decoded = jwt.decode(token, keys, registry=self._registry)
+                claims = self._signed_claims(token, keys)
             except InvalidKeyIdError:
-                keys = await self._refreshed(keys)
-                decoded = jwt.decode(token, keys, registry=self._registry)
-            self._claims.validate(decoded.claims)
-            return subject_of(decoded.claims)
+                claims = self._signed_claims(token, await self._refreshed(keys))
+            self._claims.validate(claims)
+            return subject_of(claims)
         except JoseError as error:
             raise _wrong(error.error) from None
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise _wrong("the token is malformed") from None
+
+    def _signed_claims(self, token: str, keys: KeySet) -> dict[str, Any]:
+        digest = sha256(token.encode()).digest()
+        known = self._signed.get(digest) if keys is self._keys else None
+        if known is None:
+            known = jwt.decode(token, keys, registry=self._registry).claims
+            if keys is self._keys:
+                if len(self._signed) >= _MOST_SIGNED:
+                    self._signed.clear()
+                self._signed[digest] = known
+        return known
 
     async def _current(self) -> KeySet:
         if self._keys is None:
@@ -104,6 +121,7 @@ class TokenVerifier:
                 self._tried_at = monotonic()
                 try:
                     self._keys = _usable(await self._fetch())
+                    self._signed = {}
                     self._fetched_at = monotonic()
                 except Exception as error:  # noqa: BLE001  whatever it was, the keys known last stay good
                     _log.warning("keys of the issuer not fetched", extra={"error": repr(error)})

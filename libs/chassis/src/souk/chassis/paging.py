@@ -102,7 +102,7 @@ def _storable(key: Any, kind: TypeEngine[Any]) -> bool:
     return True
 
 
-def _cursor(
+async def _cursor(
     request: Request,
     cursor: Annotated[
         str | None, Query(description="`next` of the previous page", max_length=_MAX_CURSOR)

@@ -79,6 +79,9 @@ def current_traceparent() -> str | None:
 @contextmanager
 def server_span(method: str, path: str, headers: Mapping[str, str]) -> Iterator[Span]:
     """Around one HTTP request; continues the gateway's trace when `headers` carry one."""
+    if _provider is None:
+        yield trace.INVALID_SPAN
+        return
     parent = _propagator.extract(headers)
     attributes = {"http.request.method": method, "url.path": path}
     with _current_span(method, parent, SpanKind.SERVER, attributes) as span:

@@ -10,7 +10,7 @@ from souk.influencer.api.fields import Age, Bound, Country, Ratio, Word
 from souk.influencer.store.search import Search
 
 
-def _search(
+async def _search(
     keyword: Annotated[Word | None, Query(description="part of a name or handle, or a tag")] = None,
     category: Word | None = None,
     talent_agency_id: UUID | None = None,

@@ -41,7 +41,7 @@ class DeliveryOut(BaseModel):
         return cls.model_validate(row, from_attributes=True)
 
 
-def _filter(
+async def _filter(
     influencer_id: UUID | None = None,
     campaign_id: Annotated[UUID | None, Query(description="among the campaigns that it tells of")] = None,
     kind: Kind | None = None,
@@ -51,7 +51,7 @@ def _filter(
     return deliveries.Filter(influencer_id, campaign_id, kind, channel, status)
 
 
-def staff(who: Viewer) -> None:
+async def staff(who: Viewer) -> None:
     """Deliveries of everyone: the influencers' own level doesn't reach them."""
     if who.role != "staff":
         raise Refused(Reason.FORBIDDEN, area="notification", level="view")
