@@ -1,6 +1,7 @@
 """Read copies keep the newest version; migrations, settings and republishing."""
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -8,7 +9,8 @@ from uuid import UUID, uuid4
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import select
+from sqlalchemy import select, text
+from sqlalchemy.exc import DBAPIError
 
 from souk.chassis import store, tables
 from souk.chassis.database import open_engine
@@ -85,6 +87,51 @@ async def test_a_read_only_unit_writes_nothing(desk: House) -> None:
             work.publish("thing.made", Thing(id=uuid4(), version=1, changed_at=START, group=uuid4()))
     async with desk.billing.begin() as work:
         await store.copy_rows(work, copy, [_row(1, "a")])
+
+
+async def test_a_unit_that_passed_over_an_error_says_that_nothing_was_committed(desk: House) -> None:
+    async def pass_over() -> None:
+        async with desk.billing.begin() as work:
+            await store.upsert_newer(work, copy, [_row(1, "lost")])
+            with suppress(DBAPIError):
+                await work.execute(text("SELECT 1 / 0"))
+
+    with pytest.raises(RuntimeError, match="nothing was committed"):
+        await pass_over()
+
+    assert await desk.query("SELECT name FROM copy") == []
+
+
+async def test_a_unit_that_is_cancelled_leaves_nothing_and_no_open_transaction(desk: House) -> None:
+    begun = asyncio.Event()
+
+    async def endless() -> None:
+        async with desk.billing.begin() as work:
+            await store.upsert_newer(work, copy, [_row(1, "lost")])
+            begun.set()
+            await work.execute(text("SELECT pg_sleep(60)"))
+
+    task = asyncio.create_task(endless())
+    await begun.wait()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+    assert await desk.query("SELECT name FROM copy") == []
+    open_ones = (
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+        "AND state LIKE 'idle in transaction%'"
+    )
+    assert await desk.query(open_ones) == [(0,)]
+
+
+async def test_connections_that_the_server_ended_are_replaced(desk: House) -> None:
+    async with desk.billing.begin() as one, desk.billing.begin() as other:
+        ended = await one.scalar(text("SELECT pg_backend_pid()"))
+        await other.scalar(text("SELECT 1"))
+    await desk.query(f"SELECT pg_terminate_backend({ended})")
+
+    async with desk.billing.begin() as one, desk.billing.begin() as other:
+        assert ended not in [await work.scalar(text("SELECT pg_backend_pid()")) for work in (one, other)]
 
 
 async def test_a_read_only_unit_sees_one_snapshot(desk: House) -> None:

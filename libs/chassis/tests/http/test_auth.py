@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import time
+from types import SimpleNamespace
 from uuid import UUID
 
 import httpx
@@ -175,6 +177,29 @@ async def test_nobody_waits_while_known_keys_are_fetched_again(issuer, rsa_key, 
         await verifier.verify(issuer.token(second))
 
     assert asked.empty(), "one fetch for all of them"
+
+
+async def test_a_token_that_was_right_ends_with_its_time(issuer, monkeypatch):
+    verifier, token = TokenVerifier(str(issuer.jwks), ISSUER, "souk"), issuer.token()
+    await verifier.verify(token)
+
+    later = time.time() + 3600
+    monkeypatch.setattr("joserfc._rfc7519.claims.time", SimpleNamespace(time=lambda: later))
+
+    with pytest.raises(Refused, match="expired"):
+        await verifier.verify(token)
+
+
+async def test_a_token_that_was_right_ends_with_its_key(issuer, monkeypatch):
+    verifier, token = TokenVerifier(str(issuer.jwks), ISSUER, "souk"), issuer.token()
+    await verifier.verify(token)
+    second = RSAKey.generate_key(2048, {"kid": "second", "use": "sig"})
+    issuer.publish(second)
+    monkeypatch.setattr("souk.chassis.jwks._REFRESH_AT_MOST_EVERY_SECONDS", 0.0)
+    await verifier.verify(issuer.token(second))
+
+    with pytest.raises(Refused):
+        await verifier.verify(token)
 
 
 async def test_issuer_that_was_never_reached_is_unavailable_not_wrong(tmp_path):

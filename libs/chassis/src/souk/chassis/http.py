@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Coroutine, Sequence
 from importlib.metadata import version
 from typing import Annotated, Any, NoReturn, cast
 
+from asyncpg import InterfaceError, PostgresError
 from fastapi import APIRouter, Depends, FastAPI, Request, Response, params
 from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
@@ -252,8 +253,8 @@ def _operation_id(route: APIRoute) -> str:
     return "_".join([*(str(tag).replace("-", "_") for tag in route.tags[:1]), route.name])
 
 
-_PERHAPS_TRANSIENT: tuple[type[Exception], ...] = (SQLAlchemyError, OSError)
-"""What the database's absence comes as, before or after SQLAlchemy wraps it."""
+_PERHAPS_TRANSIENT: tuple[type[Exception], ...] = (SQLAlchemyError, PostgresError, InterfaceError, OSError)
+"""What the database's absence comes as: the driver's own, and what SQLAlchemy makes of it."""
 
 _REASONS = {
     404: Reason.NOT_FOUND,
