@@ -447,24 +447,23 @@ def _acknowledged(response: Response, unit: Unit) -> Response:
     ),
     Mutant(
         "budget_read_before_lock",
-        "billing reads an account, lingers and then locks it; and workers share campaigns, so that two meet",
+        "billing reads accounts, lingers, locks them and decides by what it has read; and workers share "
+        "campaigns, so that two meet",
         (
             _SCATTERED,
             Edit(
-                "souk.billing.store.books",
+                "souk.billing.handlers.accruals",
                 """\
-    rows = await work.fetch_all(_LOCK, ids)
-    if len(rows) < len(ids["ids"]):
-        await work.execute(_PLACEHOLDERS, ids)
-        rows = await work.fetch_all(_LOCK, ids)
-    return""",
+    batch = await open_batch(work, {fact.campaign_id for fact in facts})
+    await store.queue(""",
                 """\
-    await work.execute(_PLACEHOLDERS, ids)
-    read = select(account).where(account.c.id == any_(_IDS)).order_by(account.c.id)
-    rows = await work.fetch_all(read, ids)
+    campaigns = sorted({fact.campaign_id for fact in facts})
+    read = [await work.fetch_one(store.select(store.account).filter_by(id=each)) for each in campaigns]
     await __import__("asyncio").sleep(1)
-    await work.fetch_all(_LOCK, ids)
-    return""",
+    batch = await open_batch(work, campaigns)
+    batch.accounts |= {row.id: row for row in read if row}
+    batch.books |= {row.id: store.open_books(row) for row in read if row and store.is_known(row)}
+    await store.queue(""",
             ),
         ),
         ("fork billing", "cost_differs account", "split_differs", "overspent", "balance_differs"),

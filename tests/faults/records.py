@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
 from souk.contracts.topic import PARTITIONS, Topic
 from souk.local import provision
@@ -146,7 +146,10 @@ async def recreate(stack: Stack, topic: Topic[Any], keep: float) -> None:
 
 
 async def truncate(stack: Stack, topic: str, part: float) -> None:
-    """Remove the first `part` (0 to 1) of each partition."""
+    """Remove the first `part` (0 to 1) of each partition.
+
+    Kafka refuses that (POLICY_VIOLATION) to topics that are compacted alone, so for a moment this one isn't.
+    """
 
     def cut_off() -> None:
         consumer = Consumer({**_settings(stack), "group.id": "souk-faults"})
@@ -157,7 +160,20 @@ async def truncate(stack: Stack, topic: str, part: float) -> None:
                 cuts.append(TopicPartition(topic, partition, low + int((high - low) * part)))
         finally:
             consumer.close()
-        for future in AdminClient(_settings(stack)).delete_records(cuts).values():
-            future.result(_PATIENCE)
+        admin = AdminClient(_settings(stack))
+        _keep(admin, topic, AlterConfigOpType.APPEND)
+        try:
+            for future in admin.delete_records(cuts, operation_timeout=_PATIENCE).values():
+                future.result(_PATIENCE)
+        finally:
+            _keep(admin, topic, AlterConfigOpType.SUBTRACT)
 
     await asyncio.to_thread(cut_off)
+
+
+def _keep(admin: AdminClient, topic: str, change: AlterConfigOpType) -> None:
+    """Add `delete` to the topic's clean-up policy, or take it away."""
+    policy = ConfigEntry("cleanup.policy", "delete", incremental_operation=change)
+    wanted = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=[policy])
+    for future in admin.incremental_alter_configs([wanted]).values():
+        future.result(_PATIENCE)

@@ -167,7 +167,9 @@ async def _round(
         await asyncio.sleep(max(0.0, seconds - (time.monotonic() - began)))
         for one in heavy:
             await suite.ready()
-            report.failed += await disturb(scene, [one], aims)
+            # Nothing else is in its way, so it has to work.
+            for failed in await disturb(scene, [one], aims):
+                _count(report, "undone_fault", f"undone_fault {failed}")
         stop.set()
     await suite.heal()
     report.rounds += 1
