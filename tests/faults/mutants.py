@@ -206,13 +206,13 @@ ALL = (
                 _APPLYING,
                 """\
     async with units.begin() as work:
-        fresh, moved = await _pass_fence(work, intake, records, believed)
+        fresh, moved = await _pass_fence(work, intake, runs, believed)
         if fresh:
 """,
                 """\
     await __import__("asyncio").sleep(0.1)
     async with units.begin() as work:
-        fresh, moved = await _pass_fence(work, intake, records, believed)
+        fresh, moved = await _pass_fence(work, intake, runs, believed)
         if fresh:
 """,
             ),
