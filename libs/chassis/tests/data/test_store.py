@@ -17,7 +17,7 @@ from souk.chassis.database import open_engine
 from souk.chassis.migrations import head, is_current, migrate
 from souk.chassis.republish import republish
 from souk.chassis.settings import ServiceSettings
-from souk.chassis.work import Work
+from souk.chassis.work import Units, Work
 
 from .conftest import START, House, Thing, copy, eventually, group_in, running
 
@@ -122,6 +122,31 @@ async def test_a_unit_that_is_cancelled_leaves_nothing_and_no_open_transaction(d
         "AND state LIKE 'idle in transaction%'"
     )
     assert await desk.query(open_ones) == [(0,)]
+
+
+async def test_a_unit_cancelled_at_any_point_leaves_a_connection_that_is_free(desk: House) -> None:
+    """A reader is cancelled at its first step, its second, … until it ends by itself; then one writes."""
+    engine = open_engine(desk.billing.engine.url.render_as_string(hide_password=False), "test", pool=1)
+    units = Units(engine, desk.billing.clock, "billing")
+
+    async def read() -> bool:
+        async with units.begin(read_only=True) as work:
+            await work.scalar(text("SELECT 1"))
+        return True
+
+    steps, ended = 0, False
+    while not ended:
+        reader = asyncio.create_task(read())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        reader.cancel()
+        ended = await asyncio.gather(reader, return_exceptions=True) == [True]
+        async with units.begin() as work:
+            await store.copy_rows(work, copy, [_row(1, "written")])
+        steps += 1
+
+    await engine.dispose()
+    assert await desk.query("SELECT count(*) FROM copy") == [(steps,)]
 
 
 async def test_connections_that_the_server_ended_are_replaced(desk: House) -> None:

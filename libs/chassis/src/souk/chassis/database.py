@@ -56,7 +56,6 @@ def open_engine(url: str, application: str, pool: int = 10) -> AsyncEngine:
         },
     )
     event.listen(engine.sync_engine, "checkout", _refuse_lost)
-    event.listen(engine.sync_engine, "reset", _end_open)
     return engine
 
 
@@ -65,13 +64,6 @@ def _refuse_lost(connection: Any, *_: object) -> None:
     server would be three round trips on every request's way."""
     if connection.driver_connection.is_closed():
         raise DisconnectionError
-
-
-def _end_open(connection: Any, *_: object) -> None:
-    """A unit of work whose end could not be told to the server takes its connection with it."""
-    driver = connection.driver_connection
-    if not driver.is_closed() and driver.is_in_transaction():
-        driver.terminate()
 
 
 def bare_dsn(engine: AsyncEngine) -> str:

@@ -328,15 +328,16 @@ class Units:
         """Of the driver, which needs a third of what SQLAlchemy's own costs."""
         async with self.engine.connect() as connection:
             driver = _driver_of(connection)
-            await driver.execute(begin)
             try:
+                await driver.execute(begin)
                 yield connection
+                ended = await driver.execute("COMMIT")
             except BaseException:
-                # Where it cannot be told, the connection is ended when the pool gets it back.
+                # Also of a BEGIN that was cancelled on its way: the pool is not to lend what is half open.
                 with suppress(Exception):
-                    await driver.execute("ROLLBACK")
+                    await _roll_back(driver)
                 raise
-            if await driver.execute("COMMIT") != "COMMIT":
+            if ended != "COMMIT":
                 raise RuntimeError("an error in this unit of work was passed over: nothing was committed")
 
     async def insist(self, act: Callable[[Work], Awaitable[T]]) -> T:
@@ -362,3 +363,14 @@ def _driver_of(connection: AsyncConnection) -> Any:
     """The asyncpg connection."""
     assert connection.sync_connection is not None
     return connection.sync_connection.connection.driver_connection
+
+
+async def _roll_back(driver: Any) -> None:
+    """End the transaction, or the connection when that cannot be told to the server."""
+    told = False
+    try:
+        await driver.execute("ROLLBACK")
+        told = True
+    finally:
+        if not told:
+            driver.terminate()
