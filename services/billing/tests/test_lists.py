@@ -17,7 +17,7 @@ PARTICIPATION = UUID(int=2)
 INFLUENCER = UUID(int=1)
 
 _MANY = f"""
-CREATE FUNCTION pg_temp.id(n bigint) RETURNS uuid LANGUAGE sql IMMUTABLE
+CREATE OR REPLACE FUNCTION pg_temp.id(n bigint) RETURNS uuid LANGUAGE sql IMMUTABLE
     AS $$ SELECT lpad(to_hex(n), 32, '0')::uuid $$;
 INSERT INTO account (id, version, advertiser_id, agency_id, currency)
     SELECT pg_temp.id(n), 1, CASE WHEN n % 500 = 0 THEN '{ADVERTISER}'::uuid ELSE pg_temp.id(10000 + n) END,

@@ -13,7 +13,7 @@ INFLUENCER = UUID(int=1)
 ORGANISATION = UUID(int=7)
 
 _MANY = f"""
-CREATE FUNCTION pg_temp.id(n bigint) RETURNS uuid LANGUAGE sql IMMUTABLE
+CREATE OR REPLACE FUNCTION pg_temp.id(n bigint) RETURNS uuid LANGUAGE sql IMMUTABLE
     AS $$ SELECT lpad(to_hex(n), 32, '0')::uuid $$;
 INSERT INTO influencer (id, version, changed_at, signed_up_at, display_name, talent_agency_id, gender,
         birth_date, categories, tags)

@@ -13,7 +13,7 @@ CAMPAIGN = UUID(int=1)
 INFLUENCER = UUID(int=4)
 
 _MANY = f"""
-CREATE FUNCTION pg_temp.id(n bigint) RETURNS uuid LANGUAGE sql IMMUTABLE
+CREATE OR REPLACE FUNCTION pg_temp.id(n bigint) RETURNS uuid LANGUAGE sql IMMUTABLE
     AS $$ SELECT lpad(to_hex(n), 32, '0')::uuid $$;
 INSERT INTO influencer (id, version, talent_agency_id)
     SELECT pg_temp.id(n), 1, CASE WHEN n % 500 = 0 THEN '{TALENTS}'::uuid END FROM generate_series(0, 1999) n;
