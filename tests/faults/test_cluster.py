@@ -11,7 +11,9 @@ import asyncpg
 import httpx
 import psutil
 import pytest
+import records
 from cluster import Cluster, cluster
+from confluent_kafka.admin import AdminClient, ConfigResource
 
 from souk.contracts.topic import SERVICES, Service
 from souk.contracts.topics.influencers import INFLUENCERS
@@ -234,6 +236,22 @@ async def test_healed_it_is_whole_again(running: Cluster) -> None:
     assert len(running.pulses) == 11
     assert await known_to(running, "billing", made)
     assert await known_to(running, "notify", made)
+
+
+async def test_a_topic_can_be_cut_off_and_is_kept_as_before(running: Cluster) -> None:
+    await sign_up(running)
+    await clock.settle(running.pulses)
+
+    await records.truncate(running.stack, INFLUENCERS.name, 1.0)
+
+    assert list(records.read(running.stack, INFLUENCERS.name)) == []
+    resource = ConfigResource(ConfigResource.Type.TOPIC, INFLUENCERS.name)
+    admin = AdminClient(running.stack.kafka.settings("admin"))
+    kept = admin.describe_configs([resource])[resource].result(PATIENCE)
+    assert kept["cleanup.policy"].value == "compact"
+    await running.command("influencer", "republish", INFLUENCERS.name)
+    await clock.settle(running.pulses)
+    assert list(records.read(running.stack, INFLUENCERS.name))
 
 
 async def test_a_cluster_that_lost_every_record_has_them_again_from_its_databases(running: Cluster) -> None:
