@@ -447,8 +447,8 @@ def _acknowledged(response: Response, unit: Unit) -> Response:
     ),
     Mutant(
         "budget_read_before_lock",
-        "billing reads accounts, lingers, locks them and decides by what it has read, before it holds any lock: "
-        "a deadlock would undo the harm; and workers share campaigns, so that two meet",
+        "billing reads accounts, lingers, locks them and decides by what it has read, once a unit, before it "
+        "holds any lock, for a deadlock would undo the harm; and workers share campaigns, so that two meet",
         (
             _SCATTERED,
             Edit(
