@@ -287,6 +287,34 @@ async def test_records_that_retention_took_are_passed_over(house: House) -> None
     assert await house.applied() == ["2", "3"]
 
 
+async def test_records_that_retention_took_under_a_running_worker_are_passed_over(house: House) -> None:
+    database_is_away = asyncio.Event()
+    database_is_away.set()
+    tried = []
+
+    async def flaky(work: Work, states: Sequence[Any]) -> None:
+        tried.append(len(states))
+        if database_is_away.is_set():
+            raise ConnectionResetError
+        await record(work, states)
+
+    intake = house.intake(flaky, house.others)
+    await house.publish(*(house.others.state(**thing(name=str(n)).model_dump()) for n in range(4)))
+    async with running(house.relay().run()):
+        await eventually(lambda: _quiet(house.pulse(house.campaign, None)))
+    async with running(house.relay().run(), house.runner(intake).run()):
+        await eventually(lambda: _is(tried, 1))
+        admin = AdminClient(house.admin)
+        for future in admin.delete_records([AdminPartition(house.others.name, 3, 4)]).values():
+            future.result(10)
+        database_is_away.clear()
+
+        await house.publish(house.others.state(**thing(name="4").model_dump()))
+        await eventually(_has(house, 1))
+
+    assert (await house.applied())[-1] == "4"
+
+
 async def test_a_transient_error_is_tried_again_and_nothing_is_parked(house: House) -> None:
     failures = iter([True, True])
 

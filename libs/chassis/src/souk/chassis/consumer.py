@@ -371,6 +371,7 @@ class _Reading(ConsumerRebalanceListener):  # type: ignore[misc]
             return
         ids = await self._ids.of({each.topic for each in positions})
         async with asyncio.timeout(_KAFKA_SECONDS):
+            log_starts = await self._consumer.beginning_offsets(list(positions))
             log_ends = await self._consumer.end_offsets(list(positions))
         async with self._units.begin(read_only=True) as work:
             stored = await fence.positions(work, self._intake.group)
@@ -380,6 +381,8 @@ class _Reading(ConsumerRebalanceListener):  # type: ignore[misc]
             if ids.get(each.topic, position.topic_id) != position.topic_id
             or position.next_offset > log_ends[each]
             or (each in stored and stored[each].next_offset < position.next_offset)
+            # Retention was faster than we: Kafka refuses every fetch from here on.
+            or position.next_offset < log_starts[each]
         }
         # A position may have moved since the ends were asked for; those that did are fine.
         astray = {each for each in astray if self._positions.get(each) == positions[each]}
