@@ -33,6 +33,7 @@ WORKLOADS: Mapping[str, str] = {
     "api": "api",
     "up": "up",
     "giant": "giant",
+    "growth": "growth",
     "hour": "hour",
 }
 """Name on the command line → module with `async def measure(size: Size) -> list[Result]`."""

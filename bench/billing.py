@@ -86,7 +86,7 @@ async def measure(size: Size) -> list[Result]:
             figures, limits = await alternate(
                 size.rounds,
                 lambda: in_child(
-                    _billing,
+                    take,
                     place.database("billing"),
                     place.access("billing"),
                     told,
@@ -166,7 +166,7 @@ async def _tell(access: KafkaAccess, briefs: list[published.Brief], versions: in
     await produce(access, [record_of(POSTS, post) for post in posts])
 
 
-async def _billing(url: str, access: KafkaAccess, told: int) -> float:
+async def take(url: str, access: KafkaAccess, told: int) -> float:
     return await _rate(billing_intake, url, access, told)
 
 

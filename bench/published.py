@@ -81,26 +81,32 @@ def measured(briefs: list[Brief], posts: int, versions: range, views: int) -> It
             for who in one.participations:
                 for number in range(posts):
                     name = f"{who.id.hex[:12]}{number}"
-                    yield Post(
-                        id=post_id(CampaignId(who.campaign_id), "youtube", name),
-                        version=version,
-                        changed_at=now,
-                        campaign_id=who.campaign_id,
-                        participation_id=who.id,
-                        influencer_id=who.influencer_id,
-                        account_id=who.influencer_id,
-                        platform="youtube",
-                        external_id=name,
-                        url=f"https://youtube.example/{name}",
-                        title="A video of the spring",
-                        published_at=now,
-                        found_at=now,
-                        status="effective",
-                        counts=True,
-                        latest=counted,
-                        observed_at=now,
-                        counted=counted,
-                    )
+                    key = post_id(CampaignId(who.campaign_id), "youtube", name)
+                    yield post(who, key, name, version, counted, now)
+
+
+def post(who: Participation, key: UUID, name: str, version: int, counted: Metrics, at: datetime) -> Post:
+    """A post that counts."""
+    return Post(
+        id=key,
+        version=version,
+        changed_at=at,
+        campaign_id=who.campaign_id,
+        participation_id=who.id,
+        influencer_id=who.influencer_id,
+        account_id=who.influencer_id,
+        platform="youtube",
+        external_id=name,
+        url=f"https://youtube.example/{name}",
+        title="A video of the spring",
+        published_at=at,
+        found_at=at,
+        status="effective",
+        counts=True,
+        latest=counted,
+        observed_at=at,
+        counted=counted,
+    )
 
 
 def _id(chance: random.Random) -> UUID:
