@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from souk.billing.domain.books import Fact, Kind, payable_since
+from souk.billing.domain.books import Counted, Fact, Kind, payable_since
 from souk.billing.handlers import accruals, terms
 from souk.billing.store import copies, tables
 from souk.chassis.intake import Intake
@@ -67,6 +67,7 @@ async def conversions_changed(work: Work, states: Sequence[Conversion]) -> None:
 
 def _post(post: Post) -> Fact:
     live = post.status in ("effective", "warning", "approved")
+    counted = post.counted
     return Fact(
         id=post.id,
         kind=Kind.POST,
@@ -82,7 +83,7 @@ def _post(post: Post) -> Fact:
         asks=post.status == "pending",
         would_count=post.counts,
         approved_at=payable_since(post),
-        counted=post.counted,
+        counted=Counted(counted.views, counted.likes, counted.comments, counted.shares),
     )
 
 

@@ -212,8 +212,10 @@ def _value_post(
     elif fact.approved_at is not None:
         entries += approve(books, item, cause._replace(at=fact.approved_at))
         participation.approved_posts += 1
-    at = (fact.approved_at if fact.active else None) or cause.at
-    return entries + fold_followers(books, participation, cause._replace(at=at), released=released)
+    if books.rates.follower:
+        at = (fact.approved_at if fact.active else None) or cause.at
+        entries += fold_followers(books, participation, cause._replace(at=at), released=released)
+    return entries
 
 
 def _holds_again(books: Books, participation: Participation, fact: Fact, leaving: Sequence[Item]) -> bool:

@@ -13,7 +13,7 @@ A debit is positive, a credit negative. Accounts, and whose they are:
     bank            influencer      paid out
 """
 
-from typing import Literal, NamedTuple
+from typing import Literal
 
 LedgerAccount = Literal[
     "receivable", "margin", "accrued", "payable", "payout", "withholding", "consumption_tax", "fee", "bank"
@@ -23,9 +23,8 @@ RULE_VERSION = 1
 """Of this domain/: kept with every entry, so that an old amount is explained by the rules of its day."""
 
 
-class Leg(NamedTuple):
-    account: LedgerAccount
-    amount: int
+Leg = tuple[LedgerAccount, int]
+"""An account and the amount that goes to it."""
 
 
 def accrual(cost: int, earned: int, of_payable: int) -> list[Leg]:
@@ -56,4 +55,4 @@ def payout(net: int) -> list[Leg]:
 
 
 def _legs(*legs: tuple[LedgerAccount, int]) -> list[Leg]:
-    return [Leg(account, amount) for account, amount in legs if amount]
+    return [leg for leg in legs if leg[1]]

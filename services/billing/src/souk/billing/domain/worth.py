@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
+from souk.billing.domain.books import Counted
 from souk.billing.domain.margin import WHOLE
 from souk.contracts.money import BasisPoints, Micros, divide_half_even
 from souk.contracts.topics.campaigns import Rates
 from souk.contracts.topics.conversions import OrderLine
-from souk.contracts.topics.posts import Metrics
 
 LARGEST = 2**63 - 1
 """Micros that a column of the books holds."""
@@ -14,7 +14,7 @@ LARGEST_ORDER = 10**13
 """Micros that an order may be of, ten million units of its currency: one beyond it is a fault."""
 
 
-def post(rates: Rates, counted: Metrics) -> Micros:
+def post(rates: Rates, counted: Counted) -> Micros:
     """A counted post: once per posting, and by its counted metrics."""
     return Micros(
         rates.posting

@@ -25,8 +25,11 @@ async def take_facts(work: Work, facts: Sequence[Fact]) -> None:
     if not facts:
         return
     batch = await open_batch(work, {fact.campaign_id for fact in facts})
-    await store.queue(work, [fact for fact in facts if batch.accounts[fact.campaign_id].behind])
-    await _fold(batch, [fact for fact in facts if not batch.accounts[fact.campaign_id].behind])
+    behind = {key for key, row in batch.accounts.items() if row.behind}
+    if behind:
+        await store.queue(work, [fact for fact in facts if fact.campaign_id in behind])
+        facts = [fact for fact in facts if fact.campaign_id not in behind]
+    await _fold(batch, facts)
 
 
 async def take_waiting(
@@ -76,11 +79,12 @@ async def _fold(batch: Batch, facts: Sequence[Fact]) -> None:
 async def _load(batch: Batch, facts: Sequence[Fact]) -> dict[UUID, int]:
     """Load what the facts touch; versions of those of their items that still wait."""
     ids = {fact.id for fact in facts}
-    ids |= {
-        fee_id(fact.participation_id)
-        for fact in facts
-        if fact.kind == Kind.POST and fact.participation_id is not None and _pays_followers(batch, fact)
-    }
+    if paying := {key for key, books in batch.books.items() if books.rates.follower > 0}:
+        ids |= {
+            fee_id(fact.participation_id)
+            for fact in facts
+            if fact.kind == Kind.POST and fact.participation_id is not None and fact.campaign_id in paying
+        }
     found = await store.items(batch.work, ids)
     credited = {fact.participation_id for fact in facts}
     credited |= {item.fact.participation_id for item, folded in found if folded}
@@ -92,17 +96,13 @@ async def _load(batch: Batch, facts: Sequence[Fact]) -> dict[UUID, int]:
     return {item.fact.id: item.fact.version for item, folded in found if not folded}
 
 
-def _pays_followers(batch: Batch, fact: Fact) -> bool:
-    books = batch.books.get(fact.campaign_id)
-    return books is not None and books.rates.follower > 0
-
-
 def _trading_places(batch: Batch, facts: Sequence[Fact]) -> set[UUID]:
     """The participations in which a post may take another's place, or leave it again."""
     trading: set[UUID] = set()
-    for fact in facts:
-        books = batch.books.get(fact.campaign_id)
-        if books and not books.multi_posting and fact.kind == Kind.POST:
+    single = {key: books for key, books in batch.books.items() if not books.multi_posting}
+    for fact in facts if single else ():
+        books = single.get(fact.campaign_id)
+        if books and fact.kind == Kind.POST:
             participation = books.participations.get(fact.participation_id)  # type: ignore[arg-type]
             if participation and (fact.asks or participation.reinstated):
                 trading.add(participation.id)
@@ -110,11 +110,19 @@ def _trading_places(batch: Batch, facts: Sequence[Fact]) -> set[UUID]:
 
 
 def _losing(batch: Batch, facts: Sequence[Fact]) -> set[UUID]:
-    """The participations in which something may fall, and leave cap room to other items."""
+    """The participations in which something may fall, and leave cap room to other items: where there are any.
+
+    What becomes capped by this batch alone is in the books already.
+    """
     losing: set[UUID] = set()
     last: dict[UUID, tuple[int, bool]] = {}
-    for fact in facts:
-        books = batch.books.get(fact.campaign_id)
+    capped = {
+        key: books
+        for key, books in batch.books.items()
+        if any(one.capped for one in books.participations.values())
+    }
+    for fact in facts if capped else ():
+        books = capped.get(fact.campaign_id)
         if books is None:
             continue
         item = books.items.get(fact.id)

@@ -234,7 +234,7 @@ def _movement(books: Books, entry: Entry) -> Movement:
     one, cause = entry.participation, entry.cause
     return Movement(
         kind="approval" if entry.approves else "accrual",
-        legs=[(leg, books.campaign_id if leg.account in _OWNED_BY_CAMPAIGN else one.id) for leg in legs],
+        legs=[(leg, books.campaign_id if leg[0] in _OWNED_BY_CAMPAIGN else one.id) for leg in legs],
         currency=books.currency,
         at=cause.at,
         topic=cause.topic,

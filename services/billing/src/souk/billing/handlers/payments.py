@@ -173,8 +173,11 @@ async def _pay(work: Work, run: payout.Run, payees: Sequence[Row[Any]]) -> None:
             }
             for part, amount in zip(parts, amounts, strict=True)
         ]
-        taken = [(ledger.Leg("payable", amount), part.participation_id)
-                 for part, amount in zip(parts, amounts, strict=True) if amount]  # fmt: skip
+        taken: list[tuple[ledger.Leg, UUID]] = [
+            (("payable", amount), part.participation_id)
+            for part, amount in zip(parts, amounts, strict=True)
+            if amount
+        ]
         movements.append(_made(run, new, paid, taken))
     if payments:
         await store.add(work, payments, lines)

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import DateTime, Row, bindparam, select, update
+from sqlalchemy import DateTime, Row, select, update
 
 from souk.billing.domain.books import Kind
 from souk.billing.store.sets import from_arrays
@@ -20,7 +20,8 @@ _KEEP_PARTICIPATIONS = from_arrays(
     "commission = excluded.commission, followers_base = excluded.followers_base",
     participation,
     _TOLD,
-).bindparams(bindparam("now", type_=DateTime(timezone=True)))
+    now=DateTime(timezone=True),
+)
 
 SETTLES = "campaign.settles"
 """The timer of a campaign's settlement."""
@@ -45,7 +46,7 @@ async def keep_participations(work: Work, rows: Sequence[Mapping[str, Any]]) -> 
     ]
     if newer:
         values = {name: [row[name] for row in newer] for name in _TOLD}
-        await work.execute(_KEEP_PARTICIPATIONS, {**values, "now": work.now})
+        await work.run(_KEEP_PARTICIPATIONS, {**values, "now": work.now})
     return {row["id"]: before.get(row["id"]) for row in newer}
 
 

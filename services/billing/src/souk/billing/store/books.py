@@ -9,23 +9,25 @@ from uuid import UUID
 from sqlalchemy import ARRAY, Row, Select, Uuid, any_, bindparam, delete, select, text
 
 from souk.billing.domain.accrual import Purse
-from souk.billing.domain.books import Books, Fact, Item, Kind, Participation
+from souk.billing.domain.books import Books, Counted, Fact, Item, Kind, Participation
 from souk.billing.store.sets import columns, from_arrays
 from souk.billing.store.tables import account, item, participation, queued_fact
+from souk.chassis.prepared import Prepared
 from souk.chassis.work import Work
 from souk.contracts.money import BasisPoints
 from souk.contracts.topics.campaigns import Rates
 from souk.contracts.topics.conversions import CONVERSIONS, OrderLine
 from souk.contracts.topics.links import LINKS
 from souk.contracts.topics.participations import PARTICIPATIONS
-from souk.contracts.topics.posts import POSTS, Metrics
+from souk.contracts.topics.posts import POSTS
 
-TOPIC_OF = {
+_TOPICS = {
     Kind.POST: POSTS.name,
     Kind.LINK: LINKS.name,
     Kind.CONVERSION: CONVERSIONS.name,
     Kind.FOLLOWERS: PARTICIPATIONS.name,
 }
+_KINDS = {int(kind): kind for kind in Kind}
 _IDS = bindparam("ids", type_=ARRAY(Uuid))
 _PLACEHOLDERS = text(
     "INSERT INTO account (id) SELECT id FROM unnest(:ids) AS missing (id) ORDER BY id ON CONFLICT DO NOTHING"
@@ -71,6 +73,12 @@ _SAVE_ITEMS = from_arrays(
     item,
     _ITEM,
 )
+
+
+_SAVED_ITEM = [item.c[name] for name in _ITEM]
+_QUEUED = [*(queued_fact.c[name] for name in _FACT), queued_fact.c.arrival]
+_FOLDED = _ITEM.index("folded")
+_ITEMS = Prepared(select(*_SAVED_ITEM).where(item.c.id == any_(_IDS)))
 
 
 async def lock(work: Work, campaigns: Collection[UUID]) -> dict[UUID, Row[Any]]:
@@ -157,19 +165,20 @@ def participation_of(row: Row[Any]) -> Participation:
 
 async def items(work: Work, ids: Collection[UUID]) -> list[tuple[Item, bool]]:
     """The items with these ids, and whether each is folded."""
-    rows = await _items(work, select(item).where(item.c.id == any_(_IDS)), ids)
-    return [(_item(row), row.folded) for row in rows]
+    if not ids:
+        return []
+    return [(_item(row), row[_FOLDED]) for row in await work.run(_ITEMS, {"ids": list(ids)})]
 
 
 async def capped_items(work: Work, participations: Collection[UUID]) -> list[Item]:
-    query = select(item).where(item.c.participation_id == any_(_IDS), item.c.capped > 0)
+    query = select(*_SAVED_ITEM).where(item.c.participation_id == any_(_IDS), item.c.capped > 0)
     return [_item(row) for row in await _items(work, query, participations)]
 
 
 async def rivals(work: Work, participations: Collection[UUID]) -> list[Item]:
     """Folded posts that count, or would but for another that was granted their place."""
     t = item.c
-    query = select(item).where(
+    query = select(*_SAVED_ITEM).where(
         t.participation_id == any_(_IDS), t.kind == int(Kind.POST), t.folded, t.would_count
     )
     return [_item(row) for row in await _items(work, query, participations)]
@@ -179,7 +188,7 @@ async def conversions(work: Work, participations: Collection[UUID]) -> list[Item
     """Folded conversions, oldest first."""
     t = item.c
     query = (
-        select(item)
+        select(*_SAVED_ITEM)
         .where(t.participation_id == any_(_IDS), t.kind == int(Kind.CONVERSION), t.folded)
         .order_by(t.since, t.name)
     )
@@ -190,7 +199,7 @@ async def unapproved(work: Work, campaign: UUID, limit: int) -> list[Item]:
     """Links and conversions that the settlement has still to approve."""
     t = item.c
     query = (
-        select(item)
+        select(*_SAVED_ITEM)
         .where(
             t.campaign_id == any_(_IDS),
             t.kind.in_([int(Kind.LINK), int(Kind.CONVERSION)]),
@@ -210,7 +219,7 @@ async def waiting(
 ) -> list[Fact]:
     """Facts that wait, of participations that are there, in the order of their arrival."""
     query = (
-        select(item)
+        select(*_SAVED_ITEM)
         .join(participation, participation.c.id == item.c.participation_id)
         .where(item.c.campaign_id == any_(_IDS), ~item.c.folded)
         .order_by(item.c.arrival)
@@ -225,51 +234,27 @@ async def _items(work: Work, query: Select[Any], ids: Collection[UUID]) -> Seque
     return await work.fetch_all(query, {"ids": list(ids)}) if ids else []
 
 
-def _fact(row: Row[Any]) -> Fact:
-    kind = Kind(row.kind)
+def _fact(row: Any) -> Fact:
+    """Of a row that begins with the columns of `_FACT`."""
+    (
+        key, kind, campaign_id, participation_id, version, changed_at, active, live, asks, would_count,
+        disputed, since, name, approved_at, views, likes, comments, shares, units, reversed_, lines, currency,
+    ) = row[: len(_FACT)]  # fmt: skip
     return Fact(
-        id=row.id,
-        kind=kind,
-        campaign_id=row.campaign_id,
-        participation_id=row.participation_id,
-        version=row.version,
-        changed_at=row.changed_at,
-        topic=TOPIC_OF[kind],
-        active=row.active,
-        live=row.live,
-        since=row.since,
-        name=row.name,
-        asks=row.asks,
-        would_count=row.would_count,
-        approved_at=row.fact_approved_at,
-        disputed=row.disputed,
-        counted=Metrics.model_construct(
-            views=row.views, likes=row.likes, comments=row.comments, shares=row.shares
-        ),
-        units=row.units,
-        reversed=row.reversed,
-        lines=tuple(OrderLine(**line) for line in row.lines or ()),
-        currency=row.currency,
-    )
+        key, _KINDS[kind], campaign_id, participation_id, version, changed_at, _TOPICS[kind], active, since,
+        name, live, asks, would_count, approved_at, disputed, Counted(views, likes, comments, shares), units,
+        reversed_, tuple([OrderLine(**line) for line in lines]) if lines else (), currency,
+    )  # fmt: skip
 
 
-def _item(row: Row[Any]) -> Item:
-    return Item(
-        _fact(row),
-        worth=row.worth,
-        earned=row.earned,
-        capped=row.capped,
-        refused=row.refused,
-        payable=row.payable,
-        approved_at=row.approved_at,
-        approved_worth=row.approved_worth,
-        reason=row.reason,
-    )
+def _item(row: Any) -> Item:
+    """Of a row with the columns of `_ITEM`."""
+    return Item(_fact(row), *row[len(_FACT) + 1 :])
 
 
 async def save_accounts(work: Work, rows: Sequence[Mapping[str, Any]]) -> None:
     if rows:
-        await work.execute(_SAVE_ACCOUNTS, {name: [row[name] for row in rows] for name in _ACCOUNT})
+        await work.run(_SAVE_ACCOUNTS, {name: [row[name] for row in rows] for name in _ACCOUNT})
 
 
 Values = tuple[Any, ...]
@@ -278,7 +263,7 @@ Values = tuple[Any, ...]
 
 async def save_participations(work: Work, rows: Sequence[Values]) -> None:
     if rows:
-        await work.execute(_SAVE_PARTICIPATIONS, columns(_PARTICIPATION, rows))
+        await work.run(_SAVE_PARTICIPATIONS, columns(_PARTICIPATION, rows))
 
 
 def participation_values(p: Participation, cap: int | None, changed_at: datetime) -> Values:
@@ -293,20 +278,20 @@ def participation_values(p: Participation, cap: int | None, changed_at: datetime
 async def save_items(work: Work, rows: Sequence[Values]) -> None:
     """Items with their splits, and facts that wait, in the order given."""
     if rows:
-        await work.execute(_SAVE_ITEMS, columns(_ITEM, rows))
+        await work.run(_SAVE_ITEMS, columns(_ITEM, rows))
 
 
 async def queue(work: Work, facts: Sequence[Fact]) -> None:
     """Keep facts of campaigns that are behind, in the order given."""
     if facts:
-        await work.execute(_QUEUE, columns(_FACT, [_fact_values(fact) for fact in facts]))
+        await work.run(_QUEUE, columns(_FACT, [_fact_values(fact) for fact in facts]))
 
 
 async def take_queued(work: Work, campaign: UUID, limit: int) -> list[Fact]:
     """The first queued facts of the campaign, whose account is locked, in the order of their arrival."""
     t = queued_fact.c
     first = select(t.arrival).where(t.campaign_id == campaign).order_by(t.arrival).limit(limit)
-    rows = await work.fetch_all(delete(queued_fact).where(t.arrival.in_(first)).returning(queued_fact))
+    rows = await work.fetch_all(delete(queued_fact).where(t.arrival.in_(first)).returning(*_QUEUED))
     return [_fact(row) for row in sorted(rows, key=lambda row: row.arrival)]
 
 

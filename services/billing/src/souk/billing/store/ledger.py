@@ -75,7 +75,7 @@ async def append(work: Work, movements: Sequence[Movement]) -> None:
     await driver.copy_records_to_table("posting", records=postings, columns=_POSTING)
     rows = [(*key, *change) for key, change in changes.items()]
     if rows:
-        await work.execute(_ADD_TO_BALANCES, columns(_BALANCE, rows))
+        await work.run(_ADD_TO_BALANCES, columns(_BALANCE, rows))
 
 
 async def totals(work: Work) -> Sequence[Row[Any]]:
