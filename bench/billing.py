@@ -112,7 +112,7 @@ async def measure(size: Size) -> list[Result]:
                 "budgets used up": checked["exhausted"],
                 "participations at their cap": checked["capped"],
             },
-            note="one core of Python, twice the time that PostgreSQL takes: docs/decisions/0008",
+            note="Python takes about three times PostgreSQL's processor time: docs/decisions/0008",
         )
     ]
 

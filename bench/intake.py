@@ -39,7 +39,7 @@ async def measure(size: Size) -> list[Result]:
             floor=0.25,
             memory=memory.peaks,
             also={"records a round": total, "bytes each": things.BYTES},
-            note="one core of Python, more than half of it reading and parsing records: docs/decisions/0008",
+            note="what limits it has not been measured whole: docs/decisions/0008",
         )
     ]
 
