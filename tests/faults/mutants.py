@@ -453,9 +453,7 @@ def _acknowledged(response: Response, unit: Unit) -> Response:
             _SCATTERED,
             Edit(
                 "souk.billing.handlers.accruals",
-                """\
-    batch = await open_batch(work, {fact.campaign_id for fact in facts})
-    await store.queue(""",
+                "    batch = await open_batch(work, {fact.campaign_id for fact in facts})\n",
                 """\
     campaigns, read = sorted({fact.campaign_id for fact in facts}), []
     if globals().get("lingered") is not work:
@@ -465,7 +463,7 @@ def _acknowledged(response: Response, unit: Unit) -> Response:
     batch = await open_batch(work, campaigns)
     batch.accounts |= {row.id: row for row in read if row}
     batch.books |= {row.id: store.open_books(row) for row in read if row and store.is_known(row)}
-    await store.queue(""",
+""",
             ),
         ),
         ("fork billing", "cost_differs account", "split_differs", "overspent", "balance_differs"),
