@@ -78,6 +78,7 @@ async def _measure(size: Size, place: Place, asked: Sequence[bytes], memory: Mem
             floor=0.3,
             memory=memory.peaks,
             also={"seconds until all were counted, most": max(behind)},
+            note="Kafka, tracking and the client share the cores: docs/decisions/0010",
         ),
         Result(
             workload="redirect, p99 at 5,000/s",
