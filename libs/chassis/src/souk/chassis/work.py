@@ -10,7 +10,7 @@ import json
 import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
@@ -38,6 +38,8 @@ SHARDS = 4
 """Of an outbox. A shard is a range of partition numbers, so everything of one campaign is in one."""
 LARGEST_PAYLOAD = 900_000
 """Bytes. Kafka takes 1 MiB a record; a record that it refuses would stop its shard for good."""
+_LOST_AT_ONCE = 10
+"""Connections that a pool may hold, and a restart of the server end, all at once."""
 _RETRIES = (0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 5.0)
 
 _BEGIN = {
@@ -326,19 +328,37 @@ class Units:
     @asynccontextmanager
     async def _transaction(self, begin: str) -> AsyncIterator[AsyncConnection]:
         """Of the driver, which needs a third of what SQLAlchemy's own costs."""
-        async with self.engine.connect() as connection:
+        async with aclosing(await self._begun(begin)) as connection:
             driver = _driver_of(connection)
             try:
-                await driver.execute(begin)
                 yield connection
                 ended = await driver.execute("COMMIT")
             except BaseException:
-                # Also of a BEGIN that was cancelled on its way: the pool is not to lend what is half open.
                 with suppress(Exception):
                     await _roll_back(driver)
                 raise
             if ended != "COMMIT":
                 raise RuntimeError("an error in this unit of work was passed over: nothing was committed")
+
+    async def _begun(self, begin: str) -> AsyncConnection:
+        """A connection in a new transaction. One that the server has ended may show it no sooner than at its
+        BEGIN, which has no effect: then another takes its place."""
+        lost = 0
+        while True:
+            connection = await self.engine.connect()
+            driver = _driver_of(connection)
+            try:
+                await driver.execute(begin)
+                return connection
+            except BaseException as error:
+                # Also of a BEGIN that was cancelled on its way: the pool is not to lend what is half open.
+                with suppress(Exception):
+                    await _roll_back(driver)
+                was_ended = driver.is_closed() and isinstance(error, Exception)
+                await connection.close()
+                lost += 1
+                if not was_ended or isinstance(error, TimeoutError) or lost > _LOST_AT_ONCE:
+                    raise
 
     async def insist(self, act: Callable[[Work], Awaitable[T]]) -> T:
         """What `act` gives in a unit of its own; again from the start, for some 20 s, while what stops it is
