@@ -85,9 +85,9 @@ def is_transient(error: BaseException) -> bool:
     state = getattr(error, "sqlstate", None)
     if state is not None:
         return state.startswith(_PARTED) or state in _RETRYABLE
-    # TimeoutError is an OSError; the pool's own is SQLAlchemy's TimeoutError. asyncpg's InternalClientError is
-    # what a statement meets that is sent while the server's last word is being read.
+    # TimeoutError is an OSError; the pool's own is SQLAlchemy's TimeoutError.
     return isinstance(error, OSError) or type(error).__name__ in _LOST
 
 
 _LOST = frozenset({"TimeoutError", "InterfaceError", "InternalClientError"})
+"""The last is what a statement meets that is sent while the server's last word is being read."""
