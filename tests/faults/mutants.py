@@ -103,6 +103,17 @@ class RangePartitionAssignor(_Range):
 """Campaigns and participations are another worker's than what tracking tells of them: no single writer hides
 what a lock is for."""
 
+
+def _lingers(seconds: float) -> Edit:
+    """A batch waits so long before it is applied."""
+    begins = """\
+    async with units.begin() as work:
+        fresh, moved = await _pass_fence(work, intake, runs, believed)
+        if fresh:
+"""
+    return Edit(_APPLYING, begins, f'    await __import__("asyncio").sleep({seconds})\n{begins}')
+
+
 ALL = (
     Mutant(
         "position_before_apply",
@@ -174,20 +185,7 @@ ALL = (
                 "    stored = await fence.lock(work, intake.group, partitions)\n",
                 "    stored = {each: believed[each] for each in partitions}\n",
             ),
-            Edit(
-                _APPLYING,
-                """\
-    async with units.begin() as work:
-        fresh, moved = await _pass_fence(work, intake, runs, believed)
-        if fresh:
-""",
-                """\
-    await __import__("asyncio").sleep(1.5)
-    async with units.begin() as work:
-        fresh, moved = await _pass_fence(work, intake, runs, believed)
-        if fresh:
-""",
-            ),
+            _lingers(1.5),
         ),
         ("went_back tracking position", "went_back billing position"),
         ("freeze_service", "freeze_service"),
@@ -202,20 +200,7 @@ ALL = (
         (
             Edit("souk.chassis.store", "        where=table.c.version < statement.excluded.version,\n", ""),
             Edit(_CONSUMER, "MOST_RECORDS = 1000\n", "MOST_RECORDS = 5\n"),
-            Edit(
-                _APPLYING,
-                """\
-    async with units.begin() as work:
-        fresh, moved = await _pass_fence(work, intake, runs, believed)
-        if fresh:
-""",
-                """\
-    await __import__("asyncio").sleep(0.1)
-    async with units.begin() as work:
-        fresh, moved = await _pass_fence(work, intake, runs, believed)
-        if fresh:
-""",
-            ),
+            _lingers(0.1),
         ),
         ("went_back influencer", "went_back notify"),
         ("rewind_group",) * 4,
