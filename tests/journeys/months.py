@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[2]
 SOUK = Path(sys.executable).parent / "souk"
 LIMIT_SECONDS = 280.0
 SEED = "7"
+Disturbance = Callable[[Folder, "subprocess.Popen[str]"], None]
 README_MONTH = 'make demo ARGS="--seed 7 --hashtags comedy,funny,humor --json"'
 
 
@@ -28,14 +29,12 @@ def outside_make() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in own}
 
 
-def play(folder: Folder, *options: str, disturb: Callable[[Folder], None] | None = None) -> dict[str, Any]:
+def play(folder: Folder, *options: str, disturb: Disturbance | None = None) -> dict[str, Any]:
     """`souk demo --json` in `folder`; `disturb` runs beside it once its clock is there."""
     return run((str(SOUK), "demo", "--json", *options), folder, disturb)
 
 
-def run(
-    command: Sequence[str], folder: Folder, disturb: Callable[[Folder], None] | None = None
-) -> dict[str, Any]:
+def run(command: Sequence[str], folder: Folder, disturb: Disturbance | None = None) -> dict[str, Any]:
     """The object that `command` prints, which plays a month with its data in `folder`."""
     errors = folder.root.with_suffix(".err")
     with errors.open("w") as said:
@@ -50,8 +49,11 @@ def run(
         )
         try:
             if disturb:
-                disturb(folder)
+                disturb(folder, demo)
             out, _ = demo.communicate(timeout=LIMIT_SECONDS)
+        except (AssertionError, subprocess.TimeoutExpired) as late:
+            late.add_note(told(folder, errors))
+            raise
         finally:
             if demo.poll() is None:
                 os.killpg(demo.pid, signal.SIGINT)
@@ -61,12 +63,22 @@ def run(
     return found
 
 
-def kill_at(instant: datetime, process: str) -> Callable[[Folder], None]:
+def told(folder: Folder, errors: Path) -> str:
+    """How far the month says that it came, and the end of every process's log."""
+    ends = [
+        f"{log.name}:\n{log.read_text(errors='replace')[-1_500:]}" for log in sorted(folder.logs.glob("*"))
+    ]
+    clock = ManualClock(folder.clock).now() if folder.clock.exists() else "not set"
+    return "\n".join([errors.read_text()[-4_000:], f"the month's clock: {clock}", *ends])
+
+
+def kill_at(instant: datetime, process: str) -> Disturbance:
     """Kill a process with SIGKILL when the month has come to `instant`; the supervisor starts it again."""
 
-    def disturb(folder: Folder) -> None:
+    def disturb(folder: Folder, demo: subprocess.Popen[str]) -> None:
         deadline = time.monotonic() + LIMIT_SECONDS
         while not folder.clock.exists() or ManualClock(folder.clock).now() < instant:
+            assert demo.poll() is None, f"the month ended with {demo.returncode} before {instant}"
             assert time.monotonic() < deadline, f"the month did not come to {instant}"
             time.sleep(0.01)
         control.kill(folder, process, signal.SIGKILL)
