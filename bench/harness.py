@@ -15,6 +15,8 @@ from typing import Any
 import psutil
 import uvloop
 
+from souk.chassis.supervision import collect_seldom
+
 _SAMPLE_SECONDS = 0.05
 Measure = Callable[[], Awaitable[float]]
 # Forked from a process that has imported what all need, which is most of what starting one costs.
@@ -208,6 +210,8 @@ def _run(
     # It warns of what it then waits for: a topic or a group that is being made.
     said.addFilter(lambda record: not record.name.startswith("aiokafka"))
     logging.basicConfig(handlers=[said], level=logging.WARNING)
+    # As every process of a service does, and so what is measured beside it.
+    collect_seldom()
     try:
         result = uvloop.run(function(*arguments))
     except Exception:  # noqa: BLE001  the parent raises it
