@@ -21,7 +21,7 @@ _COLUMNS = "shard, topic, partition, key, headers, payload"
 
 
 async def measure(size: Size) -> list[Result]:
-    total = size.of(full=60_000, quick=20_000)
+    total = size.of(full=200_000, quick=60_000)
     async with servers_alone() as place:
         await things.settle(place)
         url, access = place.database("campaign"), place.access("campaign")
