@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 from confluent_kafka.admin import AdminClient
@@ -85,6 +86,29 @@ def test_a_token_is_refused_in_a_folder_where_nothing_was_started(tmp_path: Path
     assert answer.stderr.startswith(f"Nothing was started in {tmp_path / 'none'} yet: ")
     assert "SOUK_DATA" in answer.stderr
     assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere only what is listened at is gone round")
+def test_a_port_that_another_process_chose_is_gone_round_until_that_one_is_over() -> None:
+    begins = "import random; from souk.local.folder import free_port; random.seed(1)"
+    same = f"{begins}; print(free_port(set()), flush=True); input()"
+
+    def chosen(by: "subprocess.Popen[str]") -> str:
+        assert by.stdout is not None
+        return by.stdout.readline()
+
+    def choosing() -> "subprocess.Popen[str]":
+        return subprocess.Popen([sys.executable, "-c", same], stdin=PIPE, stdout=PIPE, text=True)
+
+    with choosing() as first:
+        one = chosen(first)
+        with choosing() as second:
+            assert chosen(second) != one
+            second.communicate("\n")
+        first.communicate("\n")
+    with choosing() as third:
+        assert chosen(third) == one
+        third.communicate("\n")
 
 
 def test_a_port_taken_is_gone_round_until_it_is_free_again(tmp_path: Path) -> None:
