@@ -80,7 +80,7 @@ async def _method(
         limits=limits,
         floor=floor,
         also={"connections": _CONNECTIONS, **also},
-        note="the service's processor time, of which no clean profile is left: docs/decisions/0012",
+        note="processor time of service, Envoy and PostgreSQL together: docs/decisions/0012",
     )
 
 
