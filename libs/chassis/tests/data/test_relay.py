@@ -7,6 +7,7 @@ from sqlalchemy import text
 
 from souk.chassis import relay as relay_module
 from souk.chassis.envelope import TRACEPARENT
+from souk.chassis.work import LARGEST_PAYLOAD
 
 from .conftest import START, House, eventually, running, thing
 
@@ -76,6 +77,18 @@ async def test_a_unit_that_commits_late_is_not_lost(house: House) -> None:
 
     names = [house.things.parse(each.value).name for each in await house.on_log(house.things)]
     assert names == [*(f"early {n}" for n in range(50)), "late"]
+
+
+async def test_states_of_any_size_keep_their_order_within_a_partition(house: House) -> None:
+    """Some fill a batch of 128 kB together, some are larger than one, one is as large as any may be."""
+    lengths = [10, 50_000, 60_000, 40_000, 300_000, 10, 200_000, 200_000, 10, LARGEST_PAYLOAD - 1_000, 10]
+    states = [thing(name="x" * length, partition=5) for length in lengths]
+
+    await house.publish(*states)
+    async with running(house.relay().run()):
+        await eventually(lambda: _outbox_is_empty(house))
+
+    assert [house.things.parse(each.value) for each in await house.on_log(house.things)] == states
 
 
 async def test_two_relays_share_the_shards_and_keep_the_order_of_every_key(house: House) -> None:

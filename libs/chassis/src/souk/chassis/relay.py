@@ -19,7 +19,8 @@ import asyncpg
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import ProducerClosed
 
-from souk.chassis import envelope
+from souk.chassis import batches, envelope
+from souk.chassis.batches import Outgoing
 from souk.chassis.database import CONNECT_SECONDS, bare_dsn
 from souk.chassis.errors import explain
 from souk.chassis.metrics import RELAY_BATCH_ROWS, RELAY_BATCH_SECONDS, RELAY_FAILURES
@@ -199,17 +200,18 @@ async def _balance(connection: Connection, owned: frozenset[int]) -> frozenset[i
 async def _send(producer: AIOKafkaProducer, rows: Sequence[Mapping[str, Any]]) -> _Batch:
     """Hand the rows to the producer in order, without waiting for Kafka."""
     expires_at = asyncio.get_running_loop().time() + SEND_SECONDS
+    records = (
+        Outgoing(
+            row["topic"],
+            row["partition"],
+            row["key"],
+            row["payload"],
+            _traced(row["topic"], row["headers"]),
+        )
+        for row in rows
+    )
     async with asyncio.timeout_at(expires_at):
-        futures = [
-            await producer.send(
-                row["topic"],
-                row["payload"],
-                key=row["key"],
-                partition=row["partition"],
-                headers=_traced(row["topic"], row["headers"]),
-            )
-            for row in rows
-        ]
+        futures = await batches.send(producer, records)
     acknowledged = asyncio.gather(*futures)
     # A batch whose turn to be awaited never comes needn't complain.
     acknowledged.add_done_callback(lambda done: done.cancelled() or done.exception())

@@ -20,7 +20,8 @@ from uuid import UUID
 import asyncpg
 from aiokafka import AIOKafkaProducer
 
-from souk.chassis import envelope
+from souk.chassis import batches, envelope
+from souk.chassis.batches import Outgoing
 from souk.chassis.clock import Clock
 from souk.chassis.settings import KafkaAccess
 from souk.contracts.topic import Topic
@@ -38,8 +39,6 @@ _ASK_SECONDS = 5.0
 _IDS_AT_ONCE = 500
 """What is still missing of the first so many is asked for again, and nothing behind it: while the intake is
 behind, asking must not cost more than it."""
-_AT_ONCE = 50
-"""Clicks for which requests wait while a batch is built."""
 _GATHER_SECONDS = 0.01
 """Clicks come together for so long: a batch costs Kafka about as much as a hundred clicks in it."""
 _WAIT_A_LATE_SECOND = 20
@@ -121,10 +120,7 @@ class Delivery:
             await self._spool.grown.wait()
 
     async def _send_records(self, producer: Any, records: list[Spooled]) -> None:
-        """One batch a partition, built here: a record of its own in the producer costs four times as much.
-
-        A click that is sent again is the same event, so its id is the event's.
-        """
+        """A click that is sent again is the same event, so its id is the event's."""
         fixed = envelope.unpack(
             envelope.encode(
                 source=f"/souk/{self._topic.owner}",
@@ -136,32 +132,19 @@ class Delivery:
             )
         )
         fixed = [header for header in fixed if header[0] not in ("ce_id", "ce_subject")]
-        batches: dict[int, Any] = {}
-        sending = []
-        for count, record in enumerate(records):
-            if count % _AT_ONCE == 0:
-                await asyncio.sleep(0)
-            key = str(record.id).encode()
-            message = {
-                "timestamp": None,
-                "key": key,
-                "value": record.value,
-                "headers": [*fixed, ("ce_id", key), ("ce_subject", key)],
-            }
-            batch = batches.get(record.partition)
-            if batch is None or batch.append(**message) is None:
-                if batch is not None:
-                    sending.append(await self._hand_over(producer, record.partition, batch))
-                batches[record.partition] = batch = producer.create_batch()
-                batch.append(**message)
-        for partition, batch in batches.items():
-            sending.append(await self._hand_over(producer, partition, batch))
-        if sending:
+        outgoing = (
+            Outgoing(
+                self._topic.name,
+                record.partition,
+                (key := str(record.id).encode()),
+                record.value,
+                [*fixed, ("ce_id", key), ("ce_subject", key)],
+            )
+            for record in records
+        )
+        if sending := await batches.send(producer, outgoing):
             async with asyncio.timeout(_SEND_SECONDS):
                 await asyncio.gather(*sending)
-
-    async def _hand_over(self, producer: Any, partition: int, batch: Any) -> Any:
-        return await producer.send_batch(batch, self._topic.name, partition=partition)
 
     async def confirm(self) -> None:
         """Ask the database for the ids of what was sent, and remove the segments that it has whole."""
