@@ -75,8 +75,12 @@ async def _upgrade(url: str, migrations: Path) -> None:
 
     engine = open_engine(url, "souk migrate", pool=1)
     try:
-        async with engine.begin() as connection:
-            await connection.run_sync(_run, migrations)
+        async with engine.connect() as connection:
+            # The engine commits statement by statement: all revisions are one transaction, or a failure in
+            # the middle would leave what no later attempt gets past.
+            await connection.execution_options(isolation_level="READ COMMITTED")
+            async with connection.begin():
+                await connection.run_sync(_run, migrations)
     finally:
         await engine.dispose()
 
