@@ -4,12 +4,14 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from dataclasses import replace
+from typing import Any, Self
 from uuid import uuid4
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from prometheus_client import REGISTRY
+from pydantic import model_validator
 from sqlalchemy import text
 
 from souk.chassis import deadletter
@@ -17,7 +19,7 @@ from souk.chassis.breaker import Breaker
 from souk.chassis.consumer import IntakeRunner
 from souk.chassis.work import Work
 
-from .conftest import House, eventually, record, running, thing
+from .conftest import House, Thing, eventually, record, running, thing
 
 
 def _dump(house: House, name: str, id: Any = None) -> tuple[int, bytes, bytes]:  # noqa: A002
@@ -44,6 +46,26 @@ async def test_a_poison_record_is_parked_and_the_partition_goes_on(house: House)
     assert parked[0].error.startswith("UnreadableError")
     assert parked[2].error == "LookupError: no bad"
     assert (pulse.parked, pulse.lag) == (3, 0)
+
+
+class Odd(Thing):
+    @model_validator(mode="after")
+    def refuse(self) -> Self:
+        if self.name == "odd":
+            raise TypeError("neither a value error nor an assertion: pydantic lets it through")
+        return self
+
+
+async def test_a_record_at_which_a_validator_fails_is_parked_too(house: House) -> None:
+    house.things = replace(house.things, state=Odd)
+    await house.produce(_dump(house, "a"), _dump(house, "odd"), _dump(house, "z"))
+
+    async with running(house.runner(house.intake()).run()):
+        await eventually(lambda: _applied(house, ["a", "z"]))
+        [parked] = await deadletter.list_parked(house.billing)
+
+    assert parked.offset == 1
+    assert parked.error.startswith("UnreadableError")
 
 
 async def test_a_copy_of_a_parked_record_goes_to_the_dead_letter_topic(house: House) -> None:

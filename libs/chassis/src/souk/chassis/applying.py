@@ -222,7 +222,8 @@ def _parsed(parse: Callable[[bytes], State], records: Sequence[Record]) -> list[
     """Raises UnreadableError."""
     try:
         return [parse(record.value) for record in records]  # type: ignore[arg-type]
-    except ValueError as error:
+    except Exception as error:
+        # Whatever a validator raises, the record is what can't be read: nothing else was asked.
         if any(record.value is None for record in records):
             raise UnreadableError("the record has no value") from error
         raise UnreadableError(explain(error)) from error
