@@ -327,6 +327,29 @@ async def test_a_poll_leaves_a_post_as_billing_was_asked_about_it(house):
     assert set(after) == {(SPRING, 3, "pending", 100), (AUTUMN, 2, "effective", 900)}
 
 
+async def test_a_pending_posts_snapshots_are_what_was_observed_and_end_with_the_newest(house):
+    account = await joined(house)
+    await house.hear(campaign(AUTUMN), participation(campaign_id=AUTUMN, account_id=account))
+    house.tube.video("v", "UCmarie", START)
+    await house.poll(POLL)
+    async with house.units.begin() as work:
+        [row] = await store.lock(work, post.c.campaign_id == SPRING)
+        await posts.make_ineffective(work, row, "too early")
+    async with house.units.begin() as work:
+        await posts.ask_to_reinstate(work, row)
+
+    for day, views in enumerate((700, 700, 100), start=1):
+        house.tube.video("v", "UCmarie", START, views=views)
+        await house.poll(POLL + day * DAY)
+
+    made = await house.query(
+        "SELECT campaign_id, s.observed_at, s.views FROM post_snapshot s JOIN post ON post.id = post_id"
+    )
+    observed = {(POLL, 100), (POLL + DAY, 700), (POLL + 3 * DAY, 100)}
+    for of in (SPRING, AUTUMN):
+        assert {(at, views) for name, at, views in made if name == of} == observed
+
+
 async def test_ineffective_posts_are_asked_for_until_the_end_and_while_others_of_the_campaign_are(house):
     await joined(house)
     for name in ("kept", "dropped"):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Coroutine, Sequence
 from importlib.metadata import version
 from typing import Annotated, Any, NoReturn, cast
 
-from asyncpg import InterfaceError, PostgresError
+from asyncpg import InterfaceError, InternalClientError, PostgresError
 from fastapi import APIRouter, Depends, FastAPI, Request, Response, params
 from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
@@ -253,7 +253,9 @@ def _operation_id(route: APIRoute) -> str:
     return "_".join([*(str(tag).replace("-", "_") for tag in route.tags[:1]), route.name])
 
 
-_PERHAPS_TRANSIENT: tuple[type[Exception], ...] = (SQLAlchemyError, PostgresError, InterfaceError, OSError)
+_PERHAPS_TRANSIENT: tuple[type[Exception], ...] = (
+    *(SQLAlchemyError, PostgresError, InterfaceError, InternalClientError, OSError),
+)
 """What the database's absence comes as: the driver's own, and what SQLAlchemy makes of it."""
 
 _REASONS = {

@@ -32,7 +32,7 @@ class Found(Record):  # type: ignore[misc]
 class Prepared:
     """`FIND = Prepared(select(thing).where(thing.c.id == bindparam("thing")))`, once a module.
 
-    Its parameters are given by name when it is executed, by `Work.fetch_one` and the like. A parameter that
+    Its parameters are given by name when it is executed, by `Work.run`. A parameter that
     was given a value in Core keeps it. Raises TypeError when first used with a column whose type makes
     something else of what the driver returns: nobody would.
     """

@@ -141,8 +141,6 @@ async def _staged(work: Work, table: Table, names: Sequence[str], rows: Rows) ->
 
 
 async def _copy(work: Work, table: Table, into: str, names: Sequence[str], rows: Rows) -> None:
-    # The transaction begins with SQLAlchemy's first statement, and COPY goes past it.
-    await work.execute(text("SELECT 1"))
     driver = (await work.connection.get_raw_connection()).driver_connection
     assert driver is not None
     as_json = {name for name in names if isinstance(table.c[name].type, JSON)}

@@ -352,10 +352,12 @@ class Units:
                 return connection
             except BaseException as error:
                 # Also of a BEGIN that was cancelled on its way: the pool is not to lend what is half open.
-                with suppress(Exception):
-                    await _roll_back(driver)
-                was_ended = driver.is_closed() and isinstance(error, Exception)
-                await connection.close()
+                try:
+                    with suppress(Exception):
+                        await _roll_back(driver)
+                    was_ended = driver.is_closed() and isinstance(error, Exception)
+                finally:
+                    await connection.close()
                 lost += 1
                 if not was_ended or isinstance(error, TimeoutError) or lost > _LOST_AT_ONCE:
                     raise

@@ -37,9 +37,9 @@ async def record(work: Work, platform: str, seen: Sequence[Seen], observed_at: d
     Posts that count are published in that order, because the order decides who gets the last of a budget.
     """
     takers = await _takers(work, {each.account_id for each in seen})
-    pieces = await contents.lock(work, [(each.account_id, each.external_id) for each in seen])
-    fresh = [each for each in seen if _is_newer(pieces.get((each.account_id, each.external_id)), observed_at)]
-    pieces = await _save_contents(work, fresh, pieces, observed_at)
+    before = await contents.lock(work, [(each.account_id, each.external_id) for each in seen])
+    fresh = [each for each in seen if _is_newer(before.get((each.account_id, each.external_id)), observed_at)]
+    pieces = await _save_contents(work, fresh, before, observed_at)
     known: dict[tuple[UUID, str], list[Row[Any]]] = defaultdict(list)
     for row in await store.lock_of_content(work, list(pieces)):
         known[row.account_id, row.external_id].append(row)
@@ -67,7 +67,8 @@ async def record(work: Work, platform: str, seen: Sequence[Seen], observed_at: d
         for row in rows:
             if row.participation_id not in joined:
                 continue
-            if each.video and store.metrics_of(piece) != store.metrics_of(row):
+            # Not beside the post: a pending one stands still while its counts move.
+            if each.video and (key not in before or store.metrics_of(piece) != store.metrics_of(before[key])):
                 snapshots.append(_snapshot(row.id, observed_at, store.metrics_of(piece)))
             values = _followed(
                 work, row, piece, joined[row.participation_id].brief, previous[key], observed_at

@@ -155,7 +155,7 @@ class Delivery:
                     if connection is None or connection.is_closed():
                         connection = await asyncpg.connect(self._database, timeout=_ASK_SECONDS)
                     await self._confirm_all(connection)
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            except Exception:
                 log.warning("clicks wait for the database", exc_info=True)
                 if connection is not None:
                     connection.terminate()
@@ -192,7 +192,10 @@ class Delivery:
             return False
         if segment.path not in self._asked:
             records, _ = await asyncio.to_thread(self._spool.read, segment)
-            self._asked = {segment.path: records}
+            # The first stays beside the one that is asked about in turn: it is read again else at each call.
+            first = self._spool.segments[0].path
+            self._asked = {path: kept for path, kept in self._asked.items() if path == first}
+            self._asked[segment.path] = records
         left = self._asked[segment.path]
         while left:
             missing = await self._missing(connection, [record.id for record in left[:_IDS_AT_ONCE]])
@@ -204,7 +207,7 @@ class Delivery:
             left[:_IDS_AT_ONCE] = kept
             if kept:
                 return False
-        self._asked = {}
+        del self._asked[segment.path]
         self._spool.remove(segment)
         self.confirmed += segment.records
         return True
