@@ -13,6 +13,7 @@ import asyncpg
 import pytest
 from aiokafka import AIOKafkaProducer
 
+from souk.billing.handlers import payments
 from souk.checker import ledger
 from souk.checker.check import check
 from souk.checker.database import snapshot
@@ -22,6 +23,7 @@ from souk.contracts.topics.campaigns import Rates
 from souk.contracts.topics.earnings import Earning
 
 from .conftest import ENDS, START
+from .test_payments import CUT_OFF
 
 
 @pytest.fixture
@@ -165,6 +167,41 @@ async def test_each_fault_in_the_books_is_found(told, states, url):
         await connection.close()
 
     assert {fault: found[fault] & expected for fault, expected in FAULTS.items()} == FAULTS
+
+
+FAULTS_OF_PAYMENTS = {
+    "UPDATE payment SET gross = gross - 10000": {"payment_differs"},
+    "UPDATE payment_line SET amount = amount + 10000": {"payment_differs"},
+    "UPDATE payment SET status = 'reviewing'": {"payment_differs"},
+    # As a second run that pays the same again.
+    "UPDATE posting SET amount = 2 * amount WHERE of_payment": {"payment_differs", "overpaid"},
+}
+
+
+async def test_each_fault_in_payments_is_found(billing, states, url):
+    await billing.tell(states.campaign(), states.terms(), states.participation(), states.payee())
+    billing.at(CUT_OFF - timedelta(hours=1))
+    await billing.tell(states.post(views=3_004_999, status="approved"))
+    await billing.run_payments()
+    async with billing.units.begin() as work:
+        rows = await payments.store.lock(work, [payment.id for payment in await billing.payments()])
+        await payments.settle_payments(work, rows, "paid", None)
+    found = {}
+    connection = await asyncpg.connect(url)
+    try:
+        async with undone(connection):
+            await unguard(connection)
+            assert await ledger.check(connection) == []
+            for fault in FAULTS_OF_PAYMENTS:
+                async with undone(connection):
+                    await connection.execute(fault)
+                    found[fault] = {one.check for one in await ledger.check(connection)}
+    finally:
+        await connection.close()
+
+    assert {fault: found[fault] & expected for fault, expected in FAULTS_OF_PAYMENTS.items()} == (
+        FAULTS_OF_PAYMENTS
+    )
 
 
 @asynccontextmanager

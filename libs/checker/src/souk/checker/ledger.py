@@ -10,6 +10,7 @@ from typing import Any
 
 from souk.checker.database import Connection
 from souk.checker.finding import MOST, Finding
+from souk.contracts.money import minor_unit
 
 # Begins every question: one row for each entry that earns or costs, with what it adds. A payment debits
 # payable too, and takes nothing back.
@@ -155,6 +156,40 @@ WHERE p.worth <> p.revenue + p.capped + p.refused
 ORDER BY 1, 2 LIMIT $1
 """
 
+# A payment takes from payable what it is made of, and a participation's payments together no more than was
+# ever payable to it at once: what was taken back since is taken from the next.
+_PAYMENTS = """
+, lines AS (SELECT payment_id AS id, sum(amount) AS amount FROM payment_line GROUP BY payment_id),
+taken AS (
+  SELECT e.payment_id AS id, sum(p.amount) AS amount
+  FROM entry e JOIN posting p ON p.entry_id = e.id
+  WHERE e.kind = 'payment' AND p.account = 'payable' GROUP BY e.payment_id
+),
+payouts AS (SELECT payment_id AS id, count(*) AS number FROM entry WHERE kind = 'payout' GROUP BY payment_id)
+SELECT id, p.gross, coalesce(l.amount, 0) AS lines, coalesce(t.amount, 0) AS taken,
+       coalesce(o.number, 0) AS payouts, p.status
+FROM payment p FULL JOIN lines l USING (id) FULL JOIN taken t USING (id) FULL JOIN payouts o USING (id)
+WHERE (p.gross, p.gross) IS DISTINCT FROM (coalesce(l.amount, 0), coalesce(t.amount, 0))
+   OR coalesce(o.number, 0) <> CASE WHEN p.status = 'paid' THEN 1 ELSE 0 END
+ORDER BY id LIMIT $1
+"""
+
+_OVERPAID = """
+, running AS (
+  SELECT owner_id, currency, sum(-amount) OVER (PARTITION BY owner_id, currency ORDER BY id) AS payable
+  FROM posting WHERE account = 'payable' AND NOT of_payment
+),
+most AS (SELECT owner_id, currency, max(payable) AS payable FROM running GROUP BY owner_id, currency),
+paid AS (
+  SELECT owner_id, currency, sum(amount) AS paid
+  FROM posting WHERE account = 'payable' AND of_payment GROUP BY owner_id, currency
+)
+SELECT owner_id, currency, paid, coalesce(payable, 0) AS payable
+FROM paid LEFT JOIN most USING (owner_id, currency)
+WHERE paid > coalesce(payable, 0)
+ORDER BY owner_id LIMIT $1
+"""
+
 
 async def check(connection: Connection) -> list[Finding]:
     """Every rule at every posting. connection: a `snapshot` of billing's database; amounts are micros."""
@@ -166,6 +201,13 @@ async def check(connection: Connection) -> list[Finding]:
         *[_price(row) for row in await _rows(connection, _PRICES)],
         *[_sum(row) for row in await _rows(connection, _SUMS)],
         *[_split(row) for row in await _rows(connection, _SPLITS)],
+        *[_payment(row) for row in await _rows(connection, _PAYMENTS)],
+        *[
+            _overpaid(row)
+            for row in await _rows(connection, _OVERPAID)
+            # A payment is whole minor units, and may round up.
+            if row["paid"] - row["payable"] >= minor_unit(row["currency"])
+        ],
     ]
 
 
@@ -233,4 +275,21 @@ def _split(row: Any) -> Finding:
         f"{row['what']} {row['id']}",
         f"worth {row['worth']} is earned {row['earned']}, capped {row['capped']}, refused {row['refused']}, "
         f"payable {row['payable']}; its parts are earned {row['its_earned']}, payable {row['its_payable']}",
+    )
+
+
+def _payment(row: Any) -> Finding:
+    return Finding(
+        "payment_differs",
+        f"payment {row['id']}",
+        f"gross {row['gross']} has lines of {row['lines']} and took {row['taken']} from payable; "
+        f"it is {row['status']}, with {row['payouts']} payouts",
+    )
+
+
+def _overpaid(row: Any) -> Finding:
+    return Finding(
+        "overpaid",
+        f"participation {row['owner_id']} {row['currency']}",
+        f"{row['paid']} was paid, {row['payable']} payable at most",
     )
