@@ -104,20 +104,20 @@ async def _load(suite: Cluster, market: Market, seconds: float) -> _Seen:
     over = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         group.create_task(_watch(suite, seen.memory, over))
-        for _ in range(_QUARTERS):
-            await _trade(market, seconds / _QUARTERS)
+        for quarter in range(_QUARTERS):
+            await _trade(market, quarter, seconds / _QUARTERS)
             seen.tables.append(await _tables(suite))
             seen.requests.append(market.history.asked)
         over.set()
     return seen
 
 
-async def _trade(market: Market, seconds: float) -> None:
+async def _trade(market: Market, quarter: int, seconds: float) -> None:
     stop = asyncio.Event()
     ticked = time.monotonic()
     until = ticked + seconds
     async with asyncio.TaskGroup() as group:
-        group.create_task(market.trade(_PEOPLE, stop))
+        group.create_task(market.trade(_PEOPLE, quarter, stop))
         while ticked < until:
             await asyncio.sleep(_TICK_SECONDS)
             before, ticked = ticked, time.monotonic()

@@ -50,7 +50,7 @@ def faults(
         raise typer.Exit(any(missed))
     chosen = planned(seed, rounds, LIGHT, HEAVY)
     if plan is not None:
-        seed, chosen = _read(plan)
+        seed, seconds, chosen = _read(plan)
     report, root = _play(seed, chosen, seconds, keep)
     path = Path(os.environ.get("SOUK_FAULTS_REPORT", ".souk/faults.json"))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -58,7 +58,8 @@ def faults(
     if not report.sound:
         found = asyncio.run(shorter(report, seconds, within=shrink, said=_clock()))
         found.write(path.with_name("faults-shortest.json"))
-        _tell(report, found, seconds, root, path.with_name("faults-shortest.json"))
+        again = f"ARGS='--plan {plan}'" if plan else f"SEED={seed} ROUNDS={rounds} FOR={seconds:g}"
+        _tell(report, found, f"make faults {again}", root, path.with_name("faults-shortest.json"))
     typer.echo(report.line())
     if not report.sound:
         raise typer.Exit(1)
@@ -66,23 +67,26 @@ def faults(
         shutil.rmtree(root, ignore_errors=True)
 
 
-def _read(path: Path) -> tuple[int, Plan]:
-    """Seed and plan of a report."""
+def _read(path: Path) -> tuple[int, float, Plan]:
+    """Seed, seconds of load in each round, and plan of a report."""
     kept = json.loads(path.read_text())
-    return kept["seed"], [[Planned(**each) for each in faults] for faults in kept["plan"]]
+    return (
+        kept["seed"],
+        kept["load_seconds"],
+        [[Planned(**each) for each in faults] for faults in kept["plan"]],
+    )
 
 
-def _tell(report: Report, found: Report, seconds: float, root: Path, path: Path) -> None:
-    """What broke, what replays it, and the shortest history of it; on standard error."""
+def _tell(report: Report, found: Report, again: str, root: Path, path: Path) -> None:
+    """What broke, what replays it (`again`), and the shortest history of it; on standard error."""
     for words in report.broken[:40]:
         typer.echo(words, err=True)
     number = sum(map(len, found.plan))
     typer.echo(f"the shortest that was found has {number} faults: {found.broken[0]}", err=True)
     for line in found.about:
         typer.echo(line, err=True)
-    again = f"make faults SEED={report.seed} ROUNDS={report.rounds} FOR={seconds:g}"
     typer.echo(f"{len(report.broken)} found; again: {again}; data in {root}", err=True)
-    typer.echo(f"the shortest again: make faults FOR={seconds:g} ARGS='--plan {path}'", err=True)
+    typer.echo(f"the shortest again: make faults ARGS='--plan {path}'", err=True)
 
 
 def _clock() -> Callable[[str], None]:

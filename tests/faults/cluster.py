@@ -76,15 +76,20 @@ class Cluster:
     async def kill(self, name: str) -> None:
         """End a process, and all that it started, in the middle of what it does; it is started again.
 
-        Returns when it is down; `ready` waits until it is back.
+        Returns when it is down; `ready` waits until it is back. Raises LookupError when it does not run.
         """
+        self._expect(name)
         child = self.supervisor.children[name]
         ended = child.process
         self._signal(name, signal.SIGKILL)
         await self.supervisor.until(lambda: child.state != "ready" or child.process is not ended)
 
     def freeze(self, name: str) -> None:
-        """Stop a process, and all that it started, between two instructions, until `thaw`."""
+        """Stop a process, and all that it started, between two instructions, until `thaw`.
+
+        Raises LookupError when it does not run.
+        """
+        self._expect(name)
         self._signal(name, signal.SIGSTOP)
 
     def thaw(self, name: str) -> None:
@@ -158,6 +163,10 @@ class Cluster:
         if running.returncode:
             raise StackError(f"souk-{service} {' '.join(arguments)}: {errors.decode(errors='replace')}")
         return [json.loads(line) for line in out.splitlines()]
+
+    def _expect(self, name: str) -> None:
+        if self.pid(name) is None:
+            raise LookupError(f"{name} does not run")
 
     def _signal(self, name: str, number: signal.Signals) -> None:
         """To a process and all that it started: PostgreSQL's are no part of its process group."""

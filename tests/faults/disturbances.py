@@ -6,6 +6,8 @@ from a topic is published again.
 
 import asyncio
 import random
+import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -24,6 +26,8 @@ from souk.checker.places import COPIES, OWNERS
 from souk.contracts.topic import SERVICES, Service
 
 _BURST_SECONDS = 0.1
+_TRY_SECONDS, _TRY_AGAIN_SECONDS = 30.0, 1.0
+"""For so long a fault begins again that another was in the way of."""
 _PATIENCE_OUTSIDE = {"/youtube": 10.0, "/smtp/rcpt": 30.0, "/smtp/data": 30.0, "/push": 10.0}
 """Seconds after which the services wait no longer for an answer."""
 _OWNED = {(place.service, place.table) for place in OWNERS.values()}
@@ -118,8 +122,11 @@ async def half_open(scene: Scene) -> None:
 async def lose_answers(scene: Scene) -> None:
     """Right after a commit was sent: its answer never comes."""
     link = scene.link()
+    before = link.counts.answers_lost
     link.lose_answer(scene.chance.randint(1, 8))
     await _restore(scene, link)
+    if link.counts.answers_lost == before:
+        raise LookupError("nothing was committed meanwhile")
 
 
 async def _restore(scene: Scene, link: Link) -> None:
@@ -265,10 +272,12 @@ HEAVY: Mapping[str, Fault] = {
 FAULTS: Mapping[str, Fault] = {**LIGHT, **HEAVY}
 
 
-async def disturb(scene: Scene, faults: Iterable[Planned], aims: Mapping[str, Aim]) -> list[str]:
+async def disturb(
+    scene: Scene, faults: Iterable[Planned], aims: Mapping[str, Aim], done: Counter[str]
+) -> list[str]:
     """Run the faults, overlapping, to their ends; which of them could not be carried out and why.
 
-    aims: by whom a fault is for.
+    aims: by whom a fault is for. done: gets those that were carried out, by kind.
     """
     failed: list[str] = []
 
@@ -277,10 +286,17 @@ async def disturb(scene: Scene, faults: Iterable[Planned], aims: Mapping[str, Ai
         mine = replace(scene, chance=random.Random(fault.seed), fault=fault.name, aim=aim)
         await asyncio.sleep(mine.chance.uniform(0, scene.longest))
         scene.said(fault.name)
-        try:
-            await FAULTS[fault.name](mine)
-        except Exception as error:  # noqa: BLE001  another fault was in its way: it is told, and no finding
-            failed.append(f"{fault.name}: {error!r}")
+        until, why = time.monotonic() + _TRY_SECONDS, ""
+        while time.monotonic() < until:
+            try:
+                await FAULTS[fault.name](mine)
+            except Exception as error:  # noqa: BLE001  another fault was in its way: it is told, and no finding
+                why = f"{fault.name}: {error!r}"
+                await asyncio.sleep(_TRY_AGAIN_SECONDS)
+            else:
+                done[fault.name] += 1
+                return
+        failed.append(why)
 
     async with asyncio.TaskGroup() as group:
         for fault in faults:

@@ -50,27 +50,33 @@ async def drafts(databases: Databases, history: History) -> list[Broken]:
 
 async def approvals(databases: Databases, history: History) -> list[Broken]:
     rows = await databases["campaign"].fetch("SELECT id FROM campaign WHERE approved_at IS NOT NULL")
-    there = {str(row["id"]) for row in rows}
-    return [
-        Broken("lost", "approve", t.subject["campaign"])
-        for t in history.of("approve", "acknowledged")
-        if t.subject["campaign"] not in there
-    ]
+    there = Counter(str(row["id"]) for row in rows)
+    return list(_once("approve", ((t, t.subject["campaign"]) for t in history.of("approve")), there))
 
 
 async def budgets(databases: Databases, history: History) -> list[Broken]:
-    """A budget is the highest acknowledged raise, or an unknown one above it; and billing has it."""
-    rows = await databases["campaign"].fetch("SELECT id, budget FROM campaign")
-    budget = {str(row["id"]): row["budget"] // MICROS for row in rows}
+    """A budget is the highest acknowledged, of draft and raises, or an unknown one above it; and that of an
+    approved campaign is billing's."""
+    rows = await databases["campaign"].fetch("SELECT id, budget, approved_at FROM campaign")
+    budget = defaultdict(int, {str(row["id"]): row["budget"] // MICROS for row in rows})
+    accounts = await databases["billing"].fetch("SELECT id, budget FROM account WHERE approved")
+    billed = {row["id"]: row["budget"] for row in accounts}
+    differing = [
+        Broken("lost", "budget", f"{row['id']}: {row['budget']}, billing has {billed.get(row['id'])}")
+        for row in rows
+        if row["approved_at"] is not None and billed.get(row["id"]) != row["budget"]
+    ]
     highest: dict[str, int] = defaultdict(int)
     possible: dict[str, set[int]] = defaultdict(set)
+    for told in history.of("draft", "acknowledged"):
+        highest[told.answer["id"]] = told.subject["budget"]
     for told in history.of("raise"):
         name, wanted = told.subject["campaign"], told.subject["budget"]
         if told.outcome == "acknowledged":
             highest[name] = max(highest[name], wanted)
         if told.outcome != "refused":
             possible[name].add(wanted)
-    return [
+    return differing + [
         Broken("lost" if budget[name] < least else "undone", "raise", f"{name}: {budget[name]}, told {least}")
         for name, least in highest.items()
         if budget[name] < least or (budget[name] > least and budget[name] not in possible[name])
@@ -87,7 +93,10 @@ async def edits(databases: Databases, history: History) -> list[Broken]:
         asked[told.subject["campaign"]].append(told)
     broken = []
     for name, all_told in asked.items():
-        row = found[name]
+        row = found.get(name)
+        if row is None:
+            broken.append(Broken("lost", "draft", name))
+            continue
         acknowledged = [told for told in all_told if told.outcome == "acknowledged"]
         last = max(acknowledged, key=lambda told: int(told.answer["version"]), default=None)
         possible = {told.subject["post_requirements"] for told in all_told if told.outcome == "unknown"}
@@ -207,7 +216,9 @@ async def orders(databases: Databases, history: History) -> list[Broken]:
     rows = await databases["tracking"].fetch(
         "SELECT campaign_id || ' ' || order_id AS name, count(*) AS n, min("
         " (SELECT coalesce(sum((line->>'refunded')::bigint), 0) FROM jsonb_array_elements(lines) AS line)"
-        ") AS refunded FROM conversion WHERE version > 0 GROUP BY 1"
+        ") AS refunded, min("
+        " (SELECT coalesce(sum((line->>'net')::bigint), 0) FROM jsonb_array_elements(lines) AS line)"
+        ") AS net FROM conversion WHERE version > 0 GROUP BY 1"
     )
     found = Counter({row["name"]: row["n"] for row in rows})
     refunded = {row["name"]: row["refunded"] for row in rows}
@@ -218,6 +229,12 @@ async def orders(databases: Databases, history: History) -> list[Broken]:
         if name not in asked or told.outcome == "acknowledged":
             asked[name] = told
     broken = list(_once("order", ((told, name) for name, told in asked.items()), found))
+    net = {row["name"]: row["net"] for row in rows}
+    broken += [
+        Broken("lost", "order", f"{name}: {net[name]} of {told.subject['net']}")
+        for name, told in asked.items()
+        if name in net and net[name] != int(Decimal(told.subject["net"]) * MICROS)
+    ]
     for told in history.of("refund"):
         name = f"{told.subject['campaign']} {told.subject['order']}"
         amount = int(Decimal(told.subject["amount"]) * MICROS)
@@ -225,6 +242,8 @@ async def orders(databases: Databases, history: History) -> list[Broken]:
             continue
         if told.outcome == "acknowledged" and refunded[name] < amount:
             broken.append(Broken("lost", "refund", name))
+        if told.outcome == "refused" and told.sent == 1 and refunded[name]:
+            broken.append(Broken("undone", "refund", name))
         if refunded[name] > amount:
             broken.append(Broken("doubled", "refund", name))
     return broken
@@ -298,9 +317,17 @@ async def _counted(database: asyncpg.Connection, query: str) -> Counter[str]:
 
 
 def _once(kind: str, asked: Iterable[tuple[Told, str]], found: Counter[str]) -> Iterable[Broken]:
-    """Each name that was asked for is there at most once, and for certain when it was acknowledged."""
+    """Each name that was asked for is there at most once, for certain when it was acknowledged, and not at
+    all when every time it was asked for it was refused at once."""
+    possible: set[str] = set()
+    refused: set[str] = set()
     for told, name in asked:
         if told.outcome == "acknowledged" and not found[name]:
             yield Broken("lost", kind, name)
         if found[name] > 1:
             yield Broken("doubled", kind, name)
+        # Of what was sent again the answer that was lost may have been another.
+        (refused if told.outcome == "refused" and told.sent == 1 else possible).add(name)
+    for name in refused - possible:
+        if found[name]:
+            yield Broken("undone", kind, name)

@@ -140,12 +140,13 @@ class Market:
         told = await self._ask(kind, "POST", path, body)
         assert told.outcome == "acknowledged", told
 
-    async def trade(self, people: int, stop: asyncio.Event) -> None:
-        """`people` act side by side, each by its own seed, until `stop` is set and the last act is done."""
+    async def trade(self, people: int, turn: int, stop: asyncio.Event) -> None:
+        """`people` act side by side, each by a seed of its own for this turn, until `stop` is set and the
+        last act is done."""
         self._sign()
         async with asyncio.TaskGroup() as group:
             for person in range(people):
-                chance = random.Random(f"{self._seed}:{next(self._numbers)}:{person}")
+                chance = random.Random(f"{self._seed}:{turn}:{person}")
                 group.create_task(self._act(chance, stop))
 
     async def _act(self, chance: random.Random, stop: asyncio.Event) -> None:
@@ -205,7 +206,8 @@ class Market:
             "cap": str(chance.choice((15, 150, 5_000))),
             "hold_days": 0,
         }
-        told = await self._ask("draft", "POST", "/v1/campaigns", body, subject={"title": title})
+        subject = {"title": title, "budget": budget}
+        told = await self._ask("draft", "POST", "/v1/campaigns", body, subject=subject)
         if told.outcome == "acknowledged":
             self._campaigns.append(Campaign(told.answer["id"], kind, budget, end, manual=manual))
 
@@ -521,7 +523,7 @@ class Market:
         self, told: Told, send: Callable[[], Awaitable[httpx.Response]], again: float = _SEND_AGAIN
     ) -> httpx.Response | None:
         """Send, and send the same again while there is no answer, as most clients do and some don't."""
-        chance = random.Random(f"{self._seed}:{told.kind}:{told.subject}")
+        chance = random.Random(f"{self._seed}:{told.kind}:{self.history.asked}")
         while True:
             told.sent += 1
             try:

@@ -43,7 +43,7 @@ class Aim:
     servers: Sequence[str] = ("kafka", "database")
     processes: tuple[str, ...] = ("",)
     topics: Sequence[str] = ()
-    shortest: float = 0.2
+    shortest: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ def _settings(stack: Stack) -> dict[str, Any]:
 
 
 def read(stack: Stack, topic: str) -> Iterator[Any]:
-    """Every record (at most 50,000) from the first to what is the last now."""
+    """Every record from the first to what is the last now. Raises RuntimeError beyond 50,000."""
     consumer = Consumer({**_settings(stack), "group.id": "souk-faults", "enable.auto.commit": False})
     try:
         left = {}
@@ -34,7 +34,9 @@ def read(stack: Stack, topic: str) -> Iterator[Any]:
                 left[partition] = high
         consumer.assign([TopicPartition(topic, each, OFFSET_BEGINNING) for each in left])
         deadline, seen = time.monotonic() + _PATIENCE, 0
-        while left and seen < _MOST:
+        while left:
+            if seen > _MOST:
+                raise RuntimeError(f"{topic} has more than {_MOST:,} records")
             for record in consumer.consume(500, 0.2):
                 if record.error():
                     continue
@@ -131,7 +133,9 @@ async def recreate(stack: Stack, topic: Topic[Any], keep: float) -> None:
     """Delete the topic and make it anew with the first `keep` (0 to 1) of each partition's records."""
 
     def anew() -> None:
-        old = [(topic.name, r.partition(), r.key(), r.value(), r.headers()) for r in read(stack, topic.name)]
+        old: dict[int, list[Any]] = {partition: [] for partition in range(PARTITIONS)}
+        for r in read(stack, topic.name):
+            old[r.partition()].append((topic.name, r.partition(), r.key(), r.value(), r.headers()))
         settings = _settings(stack)
         provision.drop(settings, [topic.name])
         deadline = time.monotonic() + _PATIENCE
@@ -140,7 +144,7 @@ async def recreate(stack: Stack, topic: Topic[Any], keep: float) -> None:
                 raise TimeoutError(f"{topic.name} was not deleted in time")
             time.sleep(0.1)
         provision.provision(settings, [provision.plan(topic)])
-        _send(stack, old[: int(len(old) * keep)])
+        _send(stack, [one for several in old.values() for one in several[: int(len(several) * keep)]])
 
     await asyncio.to_thread(anew)
 

@@ -23,25 +23,29 @@ what is acknowledged than the old one did."""
 class Watch:
     """Looks again and again, while there is load, at what only grows: positions, and the versions of copies.
 
-    back: the faults meanwhile. `_BACK` move positions, and `rebuild_copies` has copies written anew.
+    back: the faults that have begun. `_BACK` move positions, and `rebuild_copies` has copies written anew.
     """
 
-    back: set[str]
+    back: set[str] = field(default_factory=set)
     broken: list[Broken] = field(default_factory=list)
     _seen: dict[tuple[Any, ...], int] = field(default_factory=dict)
 
     async def look(self, databases: Databases) -> None:
-        if not self.back & _BACK:
-            for service, database in databases.items():
-                await self._compare(service, "position", database, _POSITIONS)
-        if "rebuild_copies" not in self.back:
-            for service, copied, query in _VERSIONS:
-                await self._compare(service, copied, databases[service], query)
+        for service, database in databases.items():
+            await self._compare(service, "position", database, _POSITIONS, but=_BACK)
+        for service, copied, query in _VERSIONS:
+            await self._compare(service, copied, databases[service], query, but=_ANEW)
 
-    async def _compare(self, service: str, kind: str, database: asyncpg.Pool, query: str) -> None:
+    async def _compare(
+        self, service: str, kind: str, database: asyncpg.Pool, query: str, but: frozenset[str]
+    ) -> None:
         """A database that is away is looked at when it is back."""
-        with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-            for name, value in await database.fetch(query):
+        with suppress(*_AWAY):
+            if self.back & but:
+                return
+            rows = await database.fetch(query)
+            # One that began meanwhile may be in what was read.
+            for name, value in rows if not self.back & but else ():
                 before = self._seen.get((service, kind, name), value)
                 if value < before:
                     words = f"{name} from {before} to {value}"
@@ -49,6 +53,12 @@ class Watch:
                 self._seen[service, kind, name] = value
 
 
+_ANEW = frozenset({"rebuild_copies"})
+_AWAY = (
+    *(OSError, asyncpg.InterfaceError, asyncpg.InternalClientError),
+    *(asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError, asyncpg.InsufficientResourcesError),
+)
+"""What a database that is away answers; anything else is a mistake in the question."""
 _POSITIONS = "SELECT topic || ' ' || partition, next_offset FROM consumer_offset"
 _VERSIONS = [
     (
