@@ -131,7 +131,7 @@ def _missed(
         typer.echo(f"  {words}", err=True)
     for each in mutants:
         turn, words = report.caught.get(each.name, (report.rounds, "-"))
-        outcome = "caught" if each.name in report.caught else "missed"
+        outcome = "caught" if each.name in report.caught else "silent" if control else "missed"
         typer.echo(f"{each.name:26} {outcome}  round {turn}  {report.seconds:5.0f} s  {words}")
     return not report.sound if control else len(report.caught) < len(mutants)
 
