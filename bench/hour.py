@@ -1,8 +1,8 @@
 """An hour of mixed load in fast motion: what grows that should not.
 
 The fault rig's market trades with the whole suite through gateway and redirect, while the suite's clock goes
-on by 2 hours a second: 300 days in the hour, so that what is kept for days and months reaches its end. What is
-kept for 400 days, clicks and snapshots, does not.
+on by 2 hours a second: 300 days in the hour, so that what is kept for days and months reaches its end. Clicks
+and snapshots, which are kept for 400 days, do not.
 SOUK_BENCH_HOUR_SECONDS sets another length; in ten minutes Kafka's heap is still filling, for what has become
 old in it is collected only when it is full. Looked at are
 

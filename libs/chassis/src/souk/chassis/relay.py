@@ -1,10 +1,10 @@
 """The relay: takes what units of work left in the outbox to Kafka, in order, until Kafka has it.
 
 The outbox is a pending set: a row that is there has not been acknowledged, and that alone is the truth.
-A relay owns shards by advisory locks on its own connection, reads their rows in id order, keeps up to
-three batches in flight and deletes a batch when Kafka has acknowledged all of it. Whatever goes wrong
-with a send that isn't settled ends the session: the producer is closed, and the next session starts from
-the oldest row. Consumers may see a record again for that, never out of order.
+A relay owns shards by advisory locks on its own connection, reads their rows in id order, hands over up to
+three batches (of one partition Kafka is sent one at a time) and deletes one when Kafka has acknowledged it.
+Whatever goes wrong with a send that isn't settled ends the session: the producer is closed, and the next
+session starts from the oldest row. Consumers may see a record again for that, never out of order.
 """
 
 import asyncio

@@ -212,6 +212,7 @@ def _value_post(
     elif fact.approved_at is not None:
         entries += approve(books, item, cause._replace(at=fact.approved_at))
         participation.approved_posts += 1
+    # Asked here as well: it spares most facts a cause of their own.
     if books.rates.follower:
         at = (fact.approved_at if fact.active else None) or cause.at
         entries += fold_followers(books, participation, cause._replace(at=at), released=released)

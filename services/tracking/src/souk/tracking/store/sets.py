@@ -15,7 +15,12 @@ def among(column: ColumnElement[Any], values: Collection[Any]) -> ColumnElement[
 
 
 def given(columns: Sequence[Column[Any]], rows: Collection[Mapping[str, Any]]) -> FromClause:
-    """`rows` as a table `given` with the names and types of `columns`: one array a column."""
+    """`rows` as a table `given` with the names and types of `columns`: one array a column.
+
+    Raises TypeError for a column that is an array itself: unnest would take it apart.
+    """
+    if any(isinstance(each.type, ARRAY) for each in columns):
+        raise TypeError("an array of arrays can't be given")
     arrays = [literal([row[each.name] for row in rows], ARRAY(each.type)) for each in columns]
     valued = func.unnest(*arrays).table_valued(*(Column(each.name, each.type) for each in columns))
     return valued.render_derived(name="given")
