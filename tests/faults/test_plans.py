@@ -76,3 +76,17 @@ def test_the_document_tells_of_every_fault_and_of_no_other() -> None:
     told = re.findall(r"`(\w+)`", "".join(re.findall(r"^\|([^|]+)\|", document, re.MULTILINE)))
 
     assert sorted(told) == sorted([*LIGHT, *HEAVY])
+
+
+def test_the_last_figures_are_of_the_play_that_is_named_above_them() -> None:
+    document = (Path(__file__).parents[2] / "docs/guarantees.md").read_text()
+    [(seed, rounds)] = re.findall(r"^make faults SEED=(\d+) ROUNDS=(\d+)", document, re.MULTILINE)
+    [told] = re.findall(r"by-kind=(\S+)", document)
+
+    played = Counter(
+        name for faults in names(planned(int(seed), int(rounds), LIGHT, HEAVY)) for name in faults
+    )
+
+    assert {
+        name: int(number) for name, _, number in (each.partition(":") for each in told.split(","))
+    } == played
