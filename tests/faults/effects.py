@@ -211,6 +211,26 @@ async def facts(databases: Databases, history: History) -> list[Broken]:
     ]
 
 
+async def counts(databases: Databases, history: History) -> list[Broken]:
+    """Billing reckons with what tracking counted, of every post and every link."""
+    told = {
+        row["id"]: tuple(row)
+        for query in (
+            "SELECT id, version, counted_views, counted_likes, counted_comments, 0 FROM post",
+            "SELECT id, version, 0, 0, 0, billable FROM link",
+        )
+        for row in await databases["tracking"].fetch(query)
+    }
+    taken = await databases["billing"].fetch(
+        "SELECT id, version, views, likes, comments, units FROM item WHERE kind IN (1, 2)"
+    )
+    return [
+        Broken("lost", "count", f"{row['id']}: {tuple(row)[1:]} of {told[row['id']][1:]}")
+        for row in taken
+        if row["id"] in told and tuple(row) != told[row["id"]]
+    ]
+
+
 async def orders(databases: Databases, history: History) -> list[Broken]:
     """One conversion an order, worth its lines less the refunds that were told."""
     rows = await databases["tracking"].fetch(
@@ -298,7 +318,7 @@ async def payments(databases: Databases, history: History) -> list[Broken]:
 
 CHECKS: Sequence[Check] = (
     *(drafts, approvals, budgets, edits, joins, moves, codes),
-    *(clicks, reversals, orders, judgements, facts, payments),
+    *(clicks, reversals, orders, judgements, facts, counts, payments),
 )
 
 
