@@ -112,7 +112,7 @@ async def measure(size: Size) -> list[Result]:
                 "budgets used up": checked["exhausted"],
                 "participations at their cap": checked["capped"],
             },
-            note="Python takes about three times PostgreSQL's processor time: docs/decisions/0008",
+            note="Python and PostgreSQL one after the other: docs/decisions/0008",
         )
     ]
 

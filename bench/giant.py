@@ -81,7 +81,7 @@ async def measure(size: Size) -> list[Result]:
                 "p99 beside it on other partitions ms": percentile(apart, 0.99),
                 "small facts a second": _RATE,
             },
-            note="those of the giant's own partition wait in its queue: a partition is read in order",
+            note="a partition is read in order, and others wait for a batch under way: docs/decisions/0008",
         ),
         Result(
             workload="giant",

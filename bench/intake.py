@@ -39,7 +39,6 @@ async def measure(size: Size) -> list[Result]:
             floor=0.25,
             memory=memory.peaks,
             also={"records a round": total, "bytes each": things.BYTES},
-            note="what limits it has not been measured whole: docs/decisions/0008",
         )
     ]
 
