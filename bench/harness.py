@@ -208,7 +208,7 @@ def _run(
 ) -> None:
     said = logging.StreamHandler()
     # It warns of what it then waits for: a topic or a group that is being made.
-    said.addFilter(lambda record: not record.name.startswith("aiokafka"))
+    said.addFilter(lambda record: not record.name.startswith("aiokafka") and "Auto create" not in record.msg)
     logging.basicConfig(handlers=[said], level=logging.WARNING)
     # As every process of a service does, and so what is measured beside it.
     collect_seldom()
