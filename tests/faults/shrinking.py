@@ -48,5 +48,5 @@ async def shorter(
 
 
 def _kind(words: str) -> str:
-    """`lost`, `copy_differs`, `fork`: what kind of thing was found."""
-    return words.partition(" ")[0].rstrip(":")
+    """`lost click`, `copy_differs notify.campaign`: what kind of thing was found, and of what."""
+    return " ".join(words.split()[:2]).rstrip(":")

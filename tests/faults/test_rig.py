@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,6 @@ async def test_what_breaks_is_told_by_its_shortest_history(tmp_path: Path) -> No
 
     assert not broken.sound
     assert short.plan == [[]], "it needs no fault"
-    campaign = short.broken[0].split()[2].rstrip(":")
-    assert short.broken[0].startswith("fork campaign.campaigns")
+    [campaign, *_] = re.findall(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", short.broken[0])
+    assert short.broken[0].startswith(("fork campaign.campaigns", "lost budget"))
     assert any("approve" in line and campaign in line for line in short.about)
