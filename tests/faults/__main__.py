@@ -69,12 +69,12 @@ def faults(
 
 def _read(path: Path) -> tuple[int, float, Plan]:
     """Seed, seconds of load in each round, and plan of a report."""
-    kept = json.loads(path.read_text())
-    return (
-        kept["seed"],
-        kept["load_seconds"],
-        [[Planned(**each) for each in faults] for faults in kept["plan"]],
-    )
+    try:
+        kept = json.loads(path.read_text())
+        plan = [[Planned(**each) for each in faults] for faults in kept["plan"]]
+        return kept["seed"], kept["load_seconds"], plan
+    except (ValueError, KeyError, TypeError):
+        raise typer.BadParameter(f"{path} is no report of a play", param_hint="--plan") from None
 
 
 def _tell(report: Report, found: Report, again: str, root: Path, path: Path) -> None:
@@ -111,7 +111,14 @@ def _play(
     root = keep or Path(tempfile.mkdtemp(prefix="souk-faults-"))
     root.mkdir(parents=True, exist_ok=True)
     said = _clock()
-    report = asyncio.run(play(root, seed, plan, seconds, mutants=mutants, control=control, said=said))
+    said(f"starting three brokers and the suite in {root}")
+    try:
+        report = asyncio.run(play(root, seed, plan, seconds, mutants=mutants, control=control, said=said))
+    except KeyboardInterrupt:
+        if keep is None:
+            shutil.rmtree(root, ignore_errors=True)
+        typer.echo("Stopped." if keep is None else f"Stopped; data in {root}", err=True)
+        raise typer.Exit(130) from None
     for each in report.failed:
         said(f"could not be done: {each}")
     return report, root

@@ -133,6 +133,7 @@ async def play(
         market = Market(suite.gateway, suite.folder, videos.channels(MAKERS), seed, history)
         try:
             await market.open(lambda: _rest(suite, _REST_SECONDS))
+            said("the suite is ready, and all have signed up")
             for faults in plan:
                 await _round(suite, market, report, malformed, seconds, patience, aims, faults, said)
                 for each in mutants:

@@ -12,6 +12,7 @@ from souk.billing.store.accounts import SETTLES
 from souk.chassis.process import Runtime
 from souk.chassis.tables import timer
 from souk.chassis.timers import Timers
+from souk.chassis.work import Work
 
 timers = Timers()
 timers.job(RUNS)(run_payments)
@@ -21,7 +22,10 @@ timers.job(CATCHES_UP)(catch_up)
 
 async def keep_runs_scheduled(runtime: Runtime) -> None:
     """Set the first payment run when a worker starts on a database without one; each run sets the next."""
-    async with runtime.units.begin() as work:
+
+    async def begin(work: Work) -> None:
         if await work.scalar(select(timer.c.kind).where(timer.c.kind == RUNS).limit(1)) is None:
             schedule_run(work, next_run(work.now))
+
+    await runtime.units.insist(begin)
     await asyncio.Event().wait()

@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from souk.chassis.tables import timer as timer_table
 from souk.chassis.timers import Job, Timers
-from souk.chassis.work import Units
+from souk.chassis.work import Units, Work
 from souk.tracking.adapters.platform import Platform
 from souk.tracking.handlers import following, polls
 from souk.tracking.settings import TrackingSettings
@@ -61,7 +61,8 @@ def timers(
 
 async def begin(units: Units, settings: TrackingSettings) -> None:
     """Set the first poll and the first tidying, unless they are set: a restart moves nothing."""
-    async with units.begin() as work:
+
+    async def missing(work: Work) -> None:
         known = {
             row.kind
             for row in await work.fetch_all(
@@ -72,3 +73,5 @@ async def begin(units: Units, settings: TrackingSettings) -> None:
             work.schedule(polls.KIND, PLATFORM, polls.next_poll(work.now, settings.poll))
         if TIDY not in known:
             work.schedule(TIDY, PLATFORM, polls.next_poll(work.now, "03:30"))
+
+    await units.insist(missing)
