@@ -148,25 +148,34 @@ FAULTS = {
 }  # fmt: skip
 
 
-async def test_each_fault_in_the_books_is_found(told, states, url):
-    ann = f"'{states.part('ann')}'"
-    grown = _GROWN.replace("ann)", f"{ann})")
+async def found_in_each(url, faults):
+    """The checks that tell of each fault, done to sound books and undone again."""
     found = {}
     connection = await asyncpg.connect(url)
     try:
         async with undone(connection):
             await unguard(connection)
             assert await ledger.check(connection) == []
-            for fault in FAULTS:
+            for fault in faults:
                 async with undone(connection):
-                    await connection.execute(
-                        fault.replace("= grown", f"= {grown}").replace("= ann", f"= {ann}")
-                    )
+                    await connection.execute(fault)
                     found[fault] = {one.check for one in await ledger.check(connection)}
     finally:
         await connection.close()
+    return found
 
-    assert {fault: found[fault] & expected for fault, expected in FAULTS.items()} == FAULTS
+
+async def test_each_fault_in_the_books_is_found(told, states, url):
+    ann = f"'{states.part('ann')}'"
+    grown = _GROWN.replace("ann)", f"{ann})")
+    faults = {
+        fault.replace("= grown", f"= {grown}").replace("= ann", f"= {ann}"): expected
+        for fault, expected in FAULTS.items()
+    }
+
+    found = await found_in_each(url, faults)
+
+    assert {fault: found[fault] & expected for fault, expected in faults.items()} == faults
 
 
 FAULTS_OF_PAYMENTS = {
@@ -186,18 +195,8 @@ async def test_each_fault_in_payments_is_found(billing, states, url):
     async with billing.units.begin() as work:
         rows = await payments.store.lock(work, [payment.id for payment in await billing.payments()])
         await payments.settle_payments(work, rows, "paid", None)
-    found = {}
-    connection = await asyncpg.connect(url)
-    try:
-        async with undone(connection):
-            await unguard(connection)
-            assert await ledger.check(connection) == []
-            for fault in FAULTS_OF_PAYMENTS:
-                async with undone(connection):
-                    await connection.execute(fault)
-                    found[fault] = {one.check for one in await ledger.check(connection)}
-    finally:
-        await connection.close()
+
+    found = await found_in_each(url, FAULTS_OF_PAYMENTS)
 
     assert {fault: found[fault] & expected for fault, expected in FAULTS_OF_PAYMENTS.items()} == (
         FAULTS_OF_PAYMENTS

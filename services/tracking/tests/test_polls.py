@@ -307,7 +307,7 @@ async def test_an_ineffective_post_is_measured_and_asks_back_with_its_latest_cou
     assert (asked.status, asked.counted.views, asked.approved_at) == ("pending", 900, None)
 
 
-async def test_a_poll_leaves_a_post_as_billing_was_asked_about_it(house):
+async def one_video_is_two_posts_of_which_springs_is_pending(house):
     account = await joined(house)
     await house.hear(campaign(AUTUMN), participation(campaign_id=AUTUMN, account_id=account))
     house.tube.video("v", "UCmarie", START)
@@ -317,6 +317,10 @@ async def test_a_poll_leaves_a_post_as_billing_was_asked_about_it(house):
         await posts.make_ineffective(work, row, "too early")
     async with house.units.begin() as work:
         await posts.ask_to_reinstate(work, row)
+
+
+async def test_a_poll_leaves_a_post_as_billing_was_asked_about_it(house):
+    await one_video_is_two_posts_of_which_springs_is_pending(house)
     before = await house.query("SELECT campaign_id, version, status, counted_views FROM post")
 
     house.tube.video("v", "UCmarie", START, views=900)
@@ -328,15 +332,7 @@ async def test_a_poll_leaves_a_post_as_billing_was_asked_about_it(house):
 
 
 async def test_a_pending_posts_snapshots_are_what_was_observed_and_end_with_the_newest(house):
-    account = await joined(house)
-    await house.hear(campaign(AUTUMN), participation(campaign_id=AUTUMN, account_id=account))
-    house.tube.video("v", "UCmarie", START)
-    await house.poll(POLL)
-    async with house.units.begin() as work:
-        [row] = await store.lock(work, post.c.campaign_id == SPRING)
-        await posts.make_ineffective(work, row, "too early")
-    async with house.units.begin() as work:
-        await posts.ask_to_reinstate(work, row)
+    await one_video_is_two_posts_of_which_springs_is_pending(house)
 
     for day, views in enumerate((700, 700, 100), start=1):
         house.tube.video("v", "UCmarie", START, views=views)
