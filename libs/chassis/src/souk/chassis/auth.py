@@ -10,7 +10,6 @@ from typing import Annotated, Literal, Protocol, get_args
 from uuid import UUID
 
 from fastapi import Depends, Request, params
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from souk.chassis.problems import Refused
 from souk.chassis.unit import work_of
@@ -62,16 +61,7 @@ async def authenticate(request: Request) -> Principal:
     return found
 
 
-_bearer = HTTPBearer(bearerFormat="JWT", scheme_name="token", auto_error=False)
-
-
-async def principal(
-    request: Request, _: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
-) -> Principal:
-    return await authenticate(request)
-
-
-PrincipalDep = Annotated[Principal, Depends(principal)]
+PrincipalDep = Annotated[Principal, Depends(authenticate)]
 
 
 def allowed(area: Area, level: LevelName) -> params.Depends:
@@ -82,7 +72,8 @@ def allowed(area: Area, level: LevelName) -> params.Depends:
     """
     least = Level[level.upper()]
 
-    async def permitted(request: Request, who: PrincipalDep) -> Principal:
+    async def permitted(request: Request) -> Principal:
+        who = await authenticate(request)
         if await level_of(request, who, area) < least:
             raise Refused(Reason.FORBIDDEN, area=area, level=level)
         return who
