@@ -9,12 +9,16 @@ from dataclasses import asdict
 from typing import Annotated, Any, TypeVar
 
 import typer
+from pydantic import ValidationError
 
 from souk.chassis.process import Mode, Parts, Runtime, Service, opened, run
+from souk.chassis.settings import ServiceSettings, complaint
 
 T = TypeVar("T")
+S = TypeVar("S", bound=ServiceSettings)
 
 _EXIT_SECONDS = 10.0
+_USAGE = 2
 
 
 def commands(service: Service[Any]) -> typer.Typer:
@@ -50,7 +54,7 @@ def commands(service: Service[Any]) -> typer.Typer:
         """Bring the service's database to the schema of this version."""
         from souk.chassis import logs, migrations
 
-        settings = service.settings()
+        settings = told(service.settings)
         logs.configure(service.name, settings.log_level)
         url = settings.database.get_secret_value()
         _print({"migrated": _wait(migrations.migrate(url, service.migrations_folder()))})
@@ -58,6 +62,15 @@ def commands(service: Service[Any]) -> typer.Typer:
     _upkeep(app, service)
     app.add_typer(_deadletter(service), name="deadletter")
     return app
+
+
+def told(settings: type[S]) -> S:
+    """What the environment says. Where it doesn't suffice, the command says why and ends with 2."""
+    try:
+        return settings()
+    except ValidationError as error:
+        typer.echo(complaint(settings, error), err=True)
+        raise typer.Exit(_USAGE) from None
 
 
 def _upkeep(app: typer.Typer, service: Service[Any]) -> None:
@@ -126,7 +139,7 @@ def _upkeep(app: typer.Typer, service: Service[Any]) -> None:
         from souk.chassis.checking import check_service
 
         logs.configure(service.name, "WARNING")
-        found, checked = _wait(check_service(service.settings(), patience))
+        found, checked = _wait(check_service(told(service.settings), patience))
         for one in found:
             _print(asdict(one))
         _print({"checked": checked, "findings": len(found)})
@@ -194,7 +207,7 @@ def _deadletter(service: Service[Any]) -> typer.Typer:
 
 
 def _run(service: Service[Any], mode: Mode) -> None:
-    code = _wait(run(service, mode, _exit_soon))
+    code = _wait(run(service, told(service.settings), mode, _exit_soon))
     raise typer.Exit(code)
 
 
@@ -209,7 +222,7 @@ def _with_parts(service: Service[Any], command: Any) -> None:
     async def on_database() -> None:
         from souk.chassis import logs
 
-        settings = service.settings()
+        settings = told(service.settings)
         logs.configure(service.name, "WARNING")
         async with opened(service, settings, f"souk-{service.name} command") as (parts, runtime):
             await command(parts, runtime)

@@ -84,13 +84,14 @@ class Service(Generic[S]):
         return Path(next(iter(found.submodule_search_locations))) / "migrations"
 
 
-async def run(service: Service[Any], mode: Mode, before_stop: Callable[[], None]) -> int:
+async def run(
+    service: Service[Any], settings: ServiceSettings, mode: Mode, before_stop: Callable[[], None]
+) -> int:
     """Run the service until it is told to stop; the exit code (see `supervision.supervise`)."""
     from souk.chassis import logs, telemetry
     from souk.chassis.ends import LogEnds
     from souk.chassis.supervision import supervise
 
-    settings = service.settings()
     logs.configure(service.name, settings.log_level)
     telemetry.configure(service.name, settings.otlp)
     async with opened(service, settings, f"souk-{service.name} {mode}") as (parts, runtime):

@@ -1,11 +1,12 @@
 """What a service is told by its environment."""
 
+import os
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from pydantic import PositiveInt, SecretStr
+from pydantic import PositiveInt, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 _NONE = SecretStr("")
@@ -111,3 +112,21 @@ class ServiceSettings(BaseSettings):
             user=self.kafka_user,
             password=self.kafka_password,
         )
+
+
+def complaint(settings: type[ServiceSettings], error: ValidationError) -> str:
+    """Which settings are missing and which are wrong, a line each, by the variables that they are read from.
+
+    None of their values: a secret may be among them.
+    """
+    missing, wrong = [], []
+    for each in error.errors(include_url=False, include_context=False, include_input=False):
+        field = str(each["loc"][0]).upper()
+        own, shared = f"SOUK_{settings.service.upper()}_{field}", f"SOUK_{field}"
+        if each["type"] == "missing":
+            missing.append(f"{own} or {shared}")
+        else:
+            why = each["msg"].removeprefix("Value error, ")
+            wrong.append(f"{own if own in os.environ else shared} ({why})")
+    lines = (("Missing settings", missing), ("Wrong settings", wrong))
+    return "\n".join(f"{what}: {', '.join(names)}" for what, names in lines if names)

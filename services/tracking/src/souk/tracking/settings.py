@@ -42,7 +42,7 @@ class TrackingSettings(ServiceSettings):
     def _outlasts_every_window(cls, days: int) -> int:
         if days < LONGEST_WINDOW_DAYS:
             raise ValueError(
-                f"SOUK_TRACKING_CLICKS_KEPT_DAYS must be {LONGEST_WINDOW_DAYS} at least: an order may be"
-                " credited to a click that long after it"
+                f"must be {LONGEST_WINDOW_DAYS} at least: an order may be credited to a click that long"
+                " after it"
             )
         return days

@@ -1,0 +1,62 @@
+"""The command line of a service whose settings are not all there."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+MAIN = """
+from typing import Annotated, ClassVar
+from pydantic import Field, SecretStr
+from souk.chassis.commands import commands
+from souk.chassis.process import Parts, Service
+from souk.chassis.settings import ServiceSettings
+
+class Settings(ServiceSettings):
+    service: ClassVar[str] = "billing"
+
+    seal: Annotated[SecretStr, Field(min_length=16)] = SecretStr("long enough for a seal")
+
+commands(Service("billing", Settings, lambda settings: Parts()))()
+"""
+
+
+def billing(folder: Path, *arguments: str, **settings: str) -> "subprocess.CompletedProcess[str]":
+    main = folder / "main.py"
+    main.write_text(MAIN)
+    alone = {name: value for name, value in os.environ.items() if not name.startswith("SOUK_")}
+    return subprocess.run(
+        [sys.executable, str(main), *arguments],
+        env={**alone, **settings},
+        capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["check", "lag", "deadletter list", "republish", "rebuild", "migrate", "all"],
+)
+def test_a_command_names_the_settings_that_are_missing(tmp_path: Path, command: str) -> None:
+    answer = billing(tmp_path, *command.split())
+
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert answer.stderr == (
+        "Missing settings: SOUK_BILLING_KAFKA or SOUK_KAFKA, SOUK_BILLING_DATABASE or SOUK_DATABASE\n"
+    )
+
+
+def test_a_command_names_the_settings_that_are_wrong_without_their_values(tmp_path: Path) -> None:
+    answer = billing(
+        tmp_path, "check",
+        SOUK_KAFKA="127.0.0.1:9092", SOUK_LOG_LEVEL="loud", SOUK_BILLING_SEAL="hunter2",
+    )  # fmt: skip
+
+    missing, wrong = answer.stderr.splitlines()
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert missing == "Missing settings: SOUK_BILLING_DATABASE or SOUK_DATABASE"
+    assert wrong.startswith("Wrong settings: SOUK_LOG_LEVEL (")
+    assert "SOUK_BILLING_SEAL (" in wrong
+    assert "hunter2" not in answer.stderr
+    assert "loud" not in answer.stderr
