@@ -17,6 +17,7 @@ from confluent_kafka.admin import AdminClient
 from souk.chassis.clock import set_manual
 from souk.contracts.topic import SERVICES
 from souk.contracts.topics import TOPICS
+from souk.contracts.topics.contacts import CONTACTS
 from souk.local import progress, suite
 from souk.local.folder import Folder, free_port, open_folder, ports
 from souk.local.process import Spec
@@ -77,6 +78,15 @@ def test_where_nothing_runs_the_folder_is_named(tmp_path: Path, command: str, co
         f"Nothing runs in {tmp_path / 'none'}: start it with `souk up`, or set SOUK_DATA to the folder in"
         " which it runs.\n"
     )
+
+
+@pytest.mark.parametrize("topic", ["nonsense", CONTACTS.name])
+def test_a_topic_that_can_not_be_consumed_is_refused_with_those_that_can(topic: str) -> None:
+    answer = souk("consume", topic)
+
+    public = ", ".join(sorted(known.name for known in TOPICS if known.data_class == "public"))
+    assert (answer.returncode, answer.stdout) == (1, "")
+    assert answer.stderr == f"There is no public topic {topic}: choose one of {public}.\n"
 
 
 def test_a_token_is_refused_in_a_folder_where_nothing_was_started(tmp_path: Path) -> None:
