@@ -232,9 +232,13 @@ def test_a_folder_of_another_version_is_left_alone(empty_folder: Folder) -> None
     assert [path.name for path in empty_folder.root.iterdir() if path.is_file()] == ["format.json"]
 
 
-def test_ctrl_c_while_starting_leaves_no_process(empty_folder: Folder) -> None:
+@pytest.mark.parametrize("command", ["up --servers-only", "demo"])
+@pytest.mark.parametrize("gaps", [[], [0.001], [0.2, 0.2]], ids=["once", "twice at once", "again and again"])
+def test_ctrl_c_while_starting_leaves_no_process(
+    empty_folder: Folder, command: str, gaps: list[float]
+) -> None:
     starting = subprocess.Popen(
-        [SOUK, "up", "--servers-only"],
+        [SOUK, *command.split()],
         env={**os.environ, "SOUK_DATA": str(empty_folder.root)},
         # A shell's background job ignores Ctrl-C and so do its children, pytest among them.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
@@ -242,14 +246,18 @@ def test_ctrl_c_while_starting_leaves_no_process(empty_folder: Folder) -> None:
         stderr=subprocess.PIPE,
         text=True,
     )
-    assert eventually(lambda: any(empty_folder.pids.glob("*.json")))
+    assert eventually((empty_folder.pids / "postgres.json").exists)
 
     starting.send_signal(signal.SIGINT)
+    for gap in gaps:
+        time.sleep(gap)
+        starting.send_signal(signal.SIGINT)
     _, said = starting.communicate(timeout=30)
 
+    assert processes_of(empty_folder) == []
     assert starting.returncode == 130
     assert said.endswith("Stopped.\n")
-    assert processes_of(empty_folder) == []
+    assert said.count("Stopped.") == 1
 
 
 @pytest.mark.long

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
@@ -77,6 +77,7 @@ def launch(
             said = json.loads(first.readline() or "{}")
         except BaseException:
             process.terminate()
+            process.wait(_ANSWER_SECONDS)
             raise
     if "listening" not in said:
         process.wait(_LISTEN_SECONDS)
@@ -148,13 +149,11 @@ def stop(folder: Folder) -> bool:
     """Stop everything in the folder; returns when nothing runs any more. False when nothing did."""
     if not running(folder):
         return False
-    try:
-        _tell(folder, {"do": "stop"})
-    except StackError:
-        if running(folder):
-            raise
     deadline = time.monotonic() + _ANSWER_SECONDS
     while running(folder):
+        # Told again and again: it may not listen yet, or no more.
+        with suppress(StackError):
+            _tell(folder, {"do": "stop"})
         if time.monotonic() > deadline:
             raise StackError(f"The supervisor of {folder.root} doesn't stop: see {folder.log('supervisor')}.")
         time.sleep(0.02)

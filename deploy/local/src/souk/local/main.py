@@ -5,8 +5,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
@@ -45,6 +45,29 @@ def sentence(command: Callable[P, None]) -> Callable[P, None]:
     return run
 
 
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """The first SIGINT interrupts the block, which stops what it started; those after it do nothing.
+
+    Two are the rule where no terminal is: `uv run` passes on what its whole group has got. "Stopped." is
+    said last.
+    """
+
+    def interrupt(_: int, __: object) -> None:
+        signal.signal(signal.SIGINT, lambda *_: None)
+        raise KeyboardInterrupt
+
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    except KeyboardInterrupt:
+        # Python's end gives back its usual effect to a signal that a function answers.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        print("Stopped.", file=sys.stderr)
+        raise typer.Exit(INTERRUPTED) from None
+
+
 @app.command()
 @sentence
 def up(
@@ -66,14 +89,13 @@ def up(
     if clock is not None:
         control.freeze(folder, _instant(clock))
     began = time.monotonic()
-    try:
+    with interruptible():
         supervised = control.launch(folder, servers_only=servers_only, lifeline=False)
-        progress.show_start(control.follow(folder))
-    except KeyboardInterrupt:
-        with suppress(StackError):
+        try:
+            progress.show_start(control.follow(folder))
+        except KeyboardInterrupt:
             control.stop(folder)
-        print("Stopped.", file=sys.stderr)
-        raise typer.Exit(INTERRUPTED) from None
+            raise
     # It is to outlive this command: nobody waits for it.
     supervised.process.returncode = 0
     progress.show_addresses(folder, servers_only=servers_only, took=time.monotonic() - began)
@@ -312,7 +334,7 @@ def demo(
             f"--hashtags names {len(wanted)} where a social campaign needs three: give more, comma-separated."
         )
     folder = data_folder() if os.environ.get("SOUK_DATA") else Folder(data_folder().root / "demo")
-    try:
+    with interruptible():
         command.run(
             folder,
             data=(data or PACKAGED).absolute(),
@@ -321,9 +343,6 @@ def demo(
             keep=keep,
             as_json=as_json,
         )
-    except KeyboardInterrupt:
-        print("Stopped.", file=sys.stderr)
-        raise typer.Exit(INTERRUPTED) from None
 
 
 def main() -> None:

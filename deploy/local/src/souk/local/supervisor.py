@@ -230,7 +230,9 @@ async def _whole(starting: Coroutine[Any, Any, asyncio.subprocess.Process]) -> a
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
-        signal_group((await task).pid, signal.SIGKILL)
+        process = await task
+        signal_group(process.pid, signal.SIGKILL)
+        await process.wait()
         raise
 
 

@@ -5,7 +5,6 @@ import json
 import shutil
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -45,15 +44,15 @@ def run(folder: Folder, *, data: Path, hashtags: Sequence[str], seed: int, keep:
                 pass
             progress.says("the suite is ready")
             found = asyncio.run(_play(folder, videos, the_plan, seed, progress))
+            if not keep:
+                started.stop()
         except BaseException:
-            with suppress(StackError):
-                control.stop(folder)
+            control.stop(folder)
             raise
         if keep:
             started.process.returncode = 0
             progress.says(f"played; stop the suite with SOUK_DATA={folder.root} souk down")
         else:
-            started.stop()
             progress.says("played and stopped")
     if as_json:
         json.dump(found, sys.stdout, indent=1, ensure_ascii=False)
