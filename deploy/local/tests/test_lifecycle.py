@@ -21,8 +21,10 @@ from confluent_kafka.admin import AdminClient
 
 from souk.contracts.topics.campaigns import CAMPAIGNS
 from souk.local import control
-from souk.local.folder import Folder, free_port
+from souk.local.folder import Folder, free_port, open_folder
+from souk.local.process import Spec
 from souk.local.stack import Stack
+from souk.local.supervisor import Supervisor
 from souk.local.testing import MakeDatabase, MakeTopics
 
 SOUK = str(Path(sys.executable).parent / "souk")
@@ -154,6 +156,44 @@ def test_a_held_process_stays_down_until_restarted(stack_folder: Folder | None) 
     assert eventually(lambda: state() == "held")
     control.restart(stack_folder, "valkey")
     assert state() == "ready"
+
+
+def test_a_restart_is_told_with_how_the_process_ended(stack_folder: Folder | None) -> None:
+    if stack_folder is None:
+        pytest.skip("the servers are not ours to kill")
+    before = pid_of(stack_folder, "valkey")
+
+    control.kill(stack_folder, "valkey", signal.SIGKILL)
+
+    assert eventually(back(stack_folder, "valkey", before))
+    restarts = {each["name"]: each for each in control.status(stack_folder)}["valkey"]["restarts"]
+    last = stack_folder.log("supervisor").read_text().splitlines()[-1]
+    assert re.search(rf" valkey ended by SIGKILL after \d+\.\d s, before restart {restarts}$", last)
+
+
+async def test_each_restart_is_told_in_one_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "souk.local")
+    folder = Folder(tmp_path / "data")
+    open_folder(folder)
+
+    async def ready() -> bool:
+        return (tmp_path / "ready").exists()
+
+    # Ready the first time; then it ends before it is.
+    program = f"test -e {tmp_path}/again && exit 4; touch {tmp_path}/again {tmp_path}/ready; sleep 0.3"
+    program += f"; rm {tmp_path}/ready; exit 3"
+    supervisor = Supervisor(folder, [Spec("brief", ("sh", "-c", program), ready)])
+    await supervisor.start()
+    try:
+        await supervisor.until(lambda: supervisor.children["brief"].restarts == 2)
+    finally:
+        await supervisor.stop()
+
+    first, second, *_ = [each.message for each in caplog.records if each.name.startswith("souk.")]
+    assert re.fullmatch(r"brief ended with exit code 3 after \d\.\d s, before restart 1", first)
+    assert re.fullmatch(
+        r"brief ended with exit code 4 after \d\.\d s without getting ready, before restart 2", second
+    )
 
 
 def test_a_second_start_in_the_same_folder_is_refused(stack_folder: Folder | None) -> None:

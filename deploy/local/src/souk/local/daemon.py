@@ -5,6 +5,7 @@
 
 import asyncio
 import json
+import logging
 import os
 import signal
 import sys
@@ -26,6 +27,8 @@ def main(arguments: list[str]) -> NoReturn:
         held = lock(folder)
     except StackError as error:
         sys.exit(_give_up(error))
+    logging.basicConfig(format="%(asctime)s %(message)s")
+    logging.getLogger("souk.local").setLevel(logging.INFO)
     code = _supervise(folder, arguments)
     sys.stderr.flush()
     # Left to the kernel to free, as the last thing: whoever sees the lock free finds no process of ours.

@@ -130,7 +130,7 @@ def logs(
     lines: Annotated[int, typer.Option("--lines", "-n", min=1, max=100_000)] = 100,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
 ) -> None:
-    """The last lines that a process wrote."""
+    """The last lines that a process wrote; those of `supervisor` tell how restarted ones had ended."""
     folder = data_folder()
     log = folder.log(name)
     known = sorted(path.stem for path in folder.logs.glob("*.log"))

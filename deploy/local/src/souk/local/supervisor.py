@@ -7,6 +7,7 @@ to, on SIGTERM and SIGINT and, when started with a lifeline, as soon as the proc
 import asyncio
 import contextlib
 import json
+import logging
 import signal
 import time
 from collections.abc import Callable, Coroutine, Sequence
@@ -22,6 +23,7 @@ from souk.local.process import Spec, signal_group, spawn
 
 State = Literal["waiting", "starting", "ready", "done", "restarting", "held", "stopped", "failed"]
 
+_log = logging.getLogger(__name__)
 _POLL_SECONDS = 0.03
 _BACK_OFF = (0.0, 0.5, 1.0, 2.0, 5.0)
 _STEADY_SECONDS = 30.0
@@ -156,17 +158,24 @@ class Supervisor:
         failures = 0
         while True:
             began = time.monotonic()
+            unready = ""
             try:
                 await self._attempt(child)
             except StackError:
                 if not child.first_ready.is_set():
                     raise
+                unready = " without getting ready"
             if child.spec.ready is None:
                 return
             assert child.process is not None
-            await child.process.wait()
+            how = _end_of(await child.process.wait())
+            lived = time.monotonic() - began
+            _log.info(
+                "%s ended %s after %.1f s%s, before restart %d",
+                child.spec.name, how, lived, unready, child.restarts + 1,
+            )  # fmt: skip
             if child.wanted.is_set():
-                failures = 0 if time.monotonic() - began > _STEADY_SECONDS else failures + 1
+                failures = 0 if lived > _STEADY_SECONDS else failures + 1
                 await self._set(child, "restarting")
                 await asyncio.sleep(_BACK_OFF[min(failures, len(_BACK_OFF)) - 1])
             if not child.wanted.is_set():
@@ -222,6 +231,10 @@ class Supervisor:
     async def _wake(self) -> None:
         async with self.changed:
             self.changed.notify_all()
+
+
+def _end_of(code: int) -> str:
+    return f"with exit code {code}" if code >= 0 else f"by {signal.Signals(-code).name}"
 
 
 async def _whole(starting: Coroutine[Any, Any, asyncio.subprocess.Process]) -> asyncio.subprocess.Process:
