@@ -2,8 +2,8 @@
 
 Each workload runs on servers of its own in a temporary folder, in turn with its limit. Figure, limit and
 ratio (median, least, most) are printed as they come; `bench/results/<time>.json` and a page of plots beside
-it keep them. The exit code is 1 when a workload could not be measured or, with --strict, when something that
-is asked is not met.
+it keep them; those of a quick run are in `bench/results/quick`, which git passes over. The exit
+code is 1 when a workload could not be measured or, with --strict, when something that is asked is not met.
 """
 
 import argparse
@@ -69,8 +69,9 @@ def main() -> int:
         "workloads": [result.record() for result in results],
         "failed": failed,
     }
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
+    folder = RESULTS / "quick" if asked.quick else RESULTS
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
     path.write_text(json.dumps(kept, indent=1) + "\n")
     path.with_suffix(".html").write_text(page(kept))
     print(f"kept in {path} and {path.with_suffix('.html').name}", file=sys.stderr)
