@@ -10,19 +10,22 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from subprocess import PIPE
+from typing import Any
 
 import pytest
 from confluent_kafka.admin import AdminClient
 
 from souk.chassis.clock import set_manual
-from souk.contracts.topic import SERVICES
+from souk.contracts.topic import SERVICES, Topic
 from souk.contracts.topics import TOPICS
+from souk.contracts.topics.campaigns import CAMPAIGNS
 from souk.contracts.topics.contacts import CONTACTS
 from souk.local import progress, suite
 from souk.local.folder import Folder, free_port, open_folder, ports
 from souk.local.process import Spec
 from souk.local.servers import servers
 from souk.local.stack import Stack
+from souk.local.testing import MakeTopics
 from souk.notify.channels.smtp import read_server
 from souk.notify.channels.webpush import read_key
 
@@ -80,13 +83,22 @@ def test_where_nothing_runs_the_folder_is_named(tmp_path: Path, command: str, co
     )
 
 
-@pytest.mark.parametrize("topic", ["nonsense", CONTACTS.name])
-def test_a_topic_that_can_not_be_consumed_is_refused_with_those_that_can(topic: str) -> None:
-    answer = souk("consume", topic)
+@pytest.mark.parametrize("original", [None, CONTACTS], ids=["unknown", "private"])
+def test_a_topic_that_can_not_be_consumed_is_refused_with_those_that_can(
+    stack_folder: Folder | None, topic_copies: MakeTopics, original: Topic[Any] | None
+) -> None:
+    if stack_folder is None:
+        pytest.skip("the servers are not ours")
+    (public,) = topic_copies(CAMPAIGNS)
+    topic = topic_copies(original)[0].name if original else "nonsense"
 
-    public = ", ".join(sorted(known.name for known in TOPICS if known.data_class == "public"))
+    answer = souk("consume", topic, SOUK_DATA=str(stack_folder.root))
+
     assert (answer.returncode, answer.stdout) == (1, "")
-    assert answer.stderr == f"There is no public topic {topic}: choose one of {public}.\n"
+    said, _, choice = answer.stderr.partition(": choose one of ")
+    assert said == f"There is no public topic {topic}"
+    assert public.name in choice.rstrip(".\n").split(", ")
+    assert topic not in choice
 
 
 def test_a_token_is_refused_in_a_folder_where_nothing_was_started(tmp_path: Path) -> None:

@@ -4,7 +4,8 @@ import os
 from collections.abc import Sequence
 from typing import NoReturn
 
-from souk.local import jars, kafka
+from souk.local import jars, kafka, provision
+from souk.local.errors import StackError
 from souk.local.folder import Folder, write_private
 from souk.local.stack import of_folder
 
@@ -14,9 +15,13 @@ _JAAS = "org.apache.kafka.common.security.scram.ScramLoginModule required"
 def consume(folder: Folder, topic: str, options: Sequence[str]) -> NoReturn:
     """Become a console consumer of `topic` on the stack of `folder`, as the principal `subscriber`.
 
-    options: of the console consumer, besides where Kafka is and that keys and headers are shown.
+    options: of the console consumer, besides where Kafka is and that keys and headers are shown. Raises
+    StackError for a topic that is not there for it.
     """
     stack = of_folder(folder).kafka
+    public = provision.visible(stack.settings("subscriber"))
+    if topic not in public:
+        raise StackError(f"There is no public topic {topic}: choose one of {', '.join(public)}.")
     login = stack.logins["subscriber"]
     properties = folder.root / "subscriber.properties"
     settings = {

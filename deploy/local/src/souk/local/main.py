@@ -226,12 +226,8 @@ def consume(
     ] = None,
 ) -> None:
     """Show the records of a public topic as they come, until Ctrl-C."""
-    from souk.contracts.topics import TOPICS
     from souk.local import console
 
-    public = sorted(known.name for known in TOPICS if known.data_class == "public")
-    if topic not in public:
-        raise StackError(f"There is no public topic {topic}: choose one of {', '.join(public)}.")
     folder = data_folder()
     control.expect_running(folder)
     console.consume(folder, topic, options or ())

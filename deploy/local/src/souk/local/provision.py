@@ -114,6 +114,11 @@ def _admin(settings: Mapping[str, str], **more: Any) -> Any:
     return AdminClient({**settings, "log_level": 0, **more})
 
 
+def visible(settings: Mapping[str, str]) -> list[str]:
+    """The topics that the principal of `settings` may see, by name."""
+    return sorted(_admin(settings).list_topics(timeout=_PATIENCE).topics)
+
+
 def provision(settings: Mapping[str, str], plans: Sequence[TopicPlan]) -> Provisioned:
     """Make the cluster agree with `plans`.
 
