@@ -20,6 +20,7 @@ from souk.chassis.database import is_transient
 from souk.chassis.errors import explain
 from souk.chassis.intake import Intake
 from souk.chassis.metrics import HANDLER_SECONDS, RECORDS_APPLIED
+from souk.chassis.prepared import Prepared
 from souk.chassis.record import Record, partition_of
 from souk.chassis.telemetry import consume_span, is_tracing
 from souk.chassis.work import Units, Work
@@ -30,7 +31,7 @@ log = logging.getLogger(__name__)
 Believed = Mapping[TopicPartition, fence.Position]
 
 _CHECK_NOW = text("SET CONSTRAINTS ALL IMMEDIATE")
-_ANY_PARKED = text('SELECT EXISTS (SELECT FROM parked WHERE "group" = :group)')
+_ANY_PARKED = Prepared(text('SELECT 1 FROM parked WHERE "group" = :group LIMIT 1'))
 _AT_ONCE = 200
 """Records that are parsed in one go: while the event loop waits for them, no statement and no heartbeat is
 sent."""
@@ -120,7 +121,7 @@ async def _apply_whole(
     async with units.begin() as work:
         fresh, moved = await _pass_fence(work, intake, runs, believed)
         if fresh:
-            if await work.scalar(_ANY_PARKED, {"group": intake.group}):
+            if await work.run(_ANY_PARKED, {"group": intake.group}):
                 await parking.supersede(work, intake.group, parking.keys_of(_records(fresh)))
             for topic, same_topic in groupby(fresh, key=lambda run: run.partition.topic):
                 await _handle(work, intake, topic, list(same_topic))

@@ -12,8 +12,8 @@ from uuid import UUID
 
 from aiokafka import TopicPartition
 from sqlalchemy import ARRAY, BigInteger, SmallInteger, Text, Uuid, bindparam, text
-from sqlalchemy.sql import Executable
 
+from souk.chassis.prepared import Prepared
 from souk.chassis.work import Work
 
 _ARRAYS: dict[str, Any] = {
@@ -24,12 +24,12 @@ _ARRAYS: dict[str, Any] = {
 }
 
 
-def _statement(sql: str) -> Executable:
+def _statement(sql: str) -> Prepared:
     used = [bindparam(name, type_=kind) for name, kind in _ARRAYS.items() if f":{name}" in sql]
-    return text(sql).bindparams(*used)
+    return Prepared(text(sql).bindparams(*used))
 
 
-_POSITIONS = text(
+_POSITIONS = _statement(
     'SELECT topic, partition, topic_id, next_offset FROM consumer_offset WHERE "group" = :group'
 )
 _LOCK = _statement(
@@ -67,7 +67,7 @@ class MovedError(Exception):
 
 async def positions(work: Work, group: str) -> dict[TopicPartition, Position]:
     """All positions of the group, without a lock."""
-    return _read(await work.fetch_all(_POSITIONS, {"group": group}))
+    return _read(await work.run(_POSITIONS, {"group": group}))
 
 
 async def lock(
@@ -80,13 +80,13 @@ async def lock(
         "topics": [each.topic for each in ordered],
         "partitions": [each.partition for each in ordered],
     }
-    return _read(await work.fetch_all(_LOCK, keys))
+    return _read(await work.run(_LOCK, keys))
 
 
 async def move(work: Work, group: str, to: Mapping[TopicPartition, Position]) -> None:
     """Set positions that `lock` holds."""
     if to:
-        await work.execute(_MOVE, _columns(group, to))
+        await work.run(_MOVE, _columns(group, to))
 
 
 async def take_up(
@@ -103,7 +103,7 @@ async def take_up(
     retention took before they were read are passed over.
     """
     first = {each: Position(ids[each.topic], start) for each, start in starts.items() if each.topic in ids}
-    await work.execute(_START, _columns(group, first))
+    await work.run(_START, _columns(group, first))
     stored = await lock(work, group, list(first))
     corrected = {
         each: first[each]

@@ -32,7 +32,7 @@ _IDS = bindparam("ids", type_=ARRAY(Uuid))
 _PLACEHOLDERS = text(
     "INSERT INTO account (id) SELECT id FROM unnest(:ids) AS missing (id) ORDER BY id ON CONFLICT DO NOTHING"
 ).bindparams(_IDS)
-_LOCK = select(account).where(account.c.id == any_(_IDS)).order_by(account.c.id).with_for_update()
+_LOCK = Prepared(select(account).where(account.c.id == any_(_IDS)).order_by(account.c.id).with_for_update())
 
 _ACCOUNT = ("id", "version", "budget", "budget_version", "cap", "consumed", "revenue", "peak_cost",
             "exhausted", "exhausted_at", "changed_at")  # fmt: skip
@@ -79,6 +79,18 @@ _SAVED_ITEM = [item.c[name] for name in _ITEM]
 _QUEUED = [*(queued_fact.c[name] for name in _FACT), queued_fact.c.arrival]
 _FOLDED = _ITEM.index("folded")
 _ITEMS = Prepared(select(*_SAVED_ITEM).where(item.c.id == any_(_IDS)))
+_OF_PARTICIPATIONS = select(*_SAVED_ITEM).where(item.c.participation_id == any_(_IDS))
+_CAPPED_ITEMS = Prepared(_OF_PARTICIPATIONS.where(item.c.capped > 0))
+_RIVALS = Prepared(_OF_PARTICIPATIONS.where(item.c.kind == int(Kind.POST), item.c.folded, item.c.would_count))
+_CONVERSIONS = Prepared(
+    _OF_PARTICIPATIONS.where(item.c.kind == int(Kind.CONVERSION), item.c.folded).order_by(
+        item.c.since, item.c.name
+    )
+)
+_PARTICIPATIONS = Prepared(select(participation).where(participation.c.id == any_(_IDS)))
+_CAPPED_PARTICIPATIONS = Prepared(
+    select(participation).where(participation.c.campaign_id == any_(_IDS), participation.c.capped > 0)
+)
 
 
 async def lock(work: Work, campaigns: Collection[UUID]) -> dict[UUID, Row[Any]]:
@@ -88,10 +100,10 @@ async def lock(work: Work, campaigns: Collection[UUID]) -> dict[UUID, Row[Any]]:
     on, so none of two workers can miss what the other is just inserting.
     """
     ids = {"ids": sorted(campaigns)}
-    rows = await work.fetch_all(_LOCK, ids)
+    rows = await work.run(_LOCK, ids)
     if len(rows) < len(ids["ids"]):
         await work.execute(_PLACEHOLDERS, ids)
-        rows = await work.fetch_all(_LOCK, ids)
+        rows = await work.run(_LOCK, ids)
     return {row.id: row for row in rows}
 
 
@@ -125,20 +137,12 @@ def open_books(row: Row[Any]) -> Books:
 
 
 async def participations(work: Work, ids: Collection[UUID]) -> list[Participation]:
-    return await _participations(work, select(participation).where(participation.c.id == any_(_IDS)), ids)
+    return [participation_of(row) for row in await _found(work, _PARTICIPATIONS, ids)]
 
 
 async def capped_participations(work: Work, campaign: UUID) -> list[Participation]:
     """Those of the campaign that have capped parts: a higher cap is theirs."""
-    t = participation
-    query = select(t).where(t.c.campaign_id == any_(_IDS), t.c.capped > 0)
-    return await _participations(work, query, [campaign])
-
-
-async def _participations(work: Work, query: Select[Any], ids: Collection[UUID]) -> list[Participation]:
-    if not ids:
-        return []
-    return [participation_of(row) for row in await work.fetch_all(query, {"ids": list(ids)})]
+    return [participation_of(row) for row in await _found(work, _CAPPED_PARTICIPATIONS, [campaign])]
 
 
 def participation_of(row: Row[Any]) -> Participation:
@@ -165,34 +169,25 @@ def participation_of(row: Row[Any]) -> Participation:
 
 async def items(work: Work, ids: Collection[UUID]) -> list[tuple[Item, bool]]:
     """The items with these ids, and whether each is folded."""
-    if not ids:
-        return []
-    return [(_item(row), row[_FOLDED]) for row in await work.run(_ITEMS, {"ids": list(ids)})]
+    return [(_item(row), row[_FOLDED]) for row in await _found(work, _ITEMS, ids)]
 
 
 async def capped_items(work: Work, participations: Collection[UUID]) -> list[Item]:
-    query = select(*_SAVED_ITEM).where(item.c.participation_id == any_(_IDS), item.c.capped > 0)
-    return [_item(row) for row in await _items(work, query, participations)]
+    return [_item(row) for row in await _found(work, _CAPPED_ITEMS, participations)]
 
 
 async def rivals(work: Work, participations: Collection[UUID]) -> list[Item]:
     """Folded posts that count, or would but for another that was granted their place."""
-    t = item.c
-    query = select(*_SAVED_ITEM).where(
-        t.participation_id == any_(_IDS), t.kind == int(Kind.POST), t.folded, t.would_count
-    )
-    return [_item(row) for row in await _items(work, query, participations)]
+    return [_item(row) for row in await _found(work, _RIVALS, participations)]
 
 
 async def conversions(work: Work, participations: Collection[UUID]) -> list[Item]:
     """Folded conversions, oldest first."""
-    t = item.c
-    query = (
-        select(*_SAVED_ITEM)
-        .where(t.participation_id == any_(_IDS), t.kind == int(Kind.CONVERSION), t.folded)
-        .order_by(t.since, t.name)
-    )
-    return [_item(row) for row in await _items(work, query, participations)]
+    return [_item(row) for row in await _found(work, _CONVERSIONS, participations)]
+
+
+async def _found(work: Work, statement: Prepared, ids: Collection[UUID]) -> list[Any]:
+    return await work.run(statement, {"ids": list(ids)}) if ids else []
 
 
 async def unapproved(work: Work, campaign: UUID, limit: int) -> list[Item]:

@@ -12,9 +12,10 @@ from sqlalchemy import Row, func, select, text
 from souk.billing.domain.ledger import RULE_VERSION, LedgerAccount, Leg
 from souk.billing.store.sets import columns, from_arrays
 from souk.billing.store.tables import balance
+from souk.chassis.prepared import Prepared
 from souk.chassis.work import Work
 
-_NEXT_IDS = text("SELECT array_agg(nextval('entry_id')) FROM generate_series(1, :n)")
+_NEXT_IDS = Prepared(text("SELECT nextval('entry_id') AS id FROM generate_series(1, CAST(:n AS int))"))
 _ENTRY = ("id", "kind", "campaign_id", "participation_id", "influencer_id", "item_id", "payment_id",
           "currency", "at", "recorded_at", "topic", "subject", "subject_version", "event", "rule_version",
           "inputs")  # fmt: skip
@@ -52,7 +53,7 @@ async def append(work: Work, movements: Sequence[Movement]) -> None:
     """Write `movements` in their order. The database refuses legs that don't sum to zero."""
     if not movements:
         return
-    ids = await work.scalar(_NEXT_IDS, {"n": len(movements)})
+    ids = [row.id for row in await work.run(_NEXT_IDS, {"n": len(movements)})]
     entries, postings = [], []
     changes: defaultdict[tuple[LedgerAccount, UUID, str], list[int]] = defaultdict(lambda: [0, 0])
     for entry_id, m in zip(sorted(ids), movements, strict=True):
