@@ -48,26 +48,11 @@ async def take_in(work: Work, states: Sequence[Click], keeping: Keeping) -> set[
         }
         for state in recent.values()
     }
-    await links.expect(work, [placeholders[name] for name in sorted(placeholders)])
-    await links.lock(work, among(link.c.id, placeholders))
+    await links.hold(work, [placeholders[name] for name in sorted(placeholders)])
     known = await store.known(work, recent)
     new = [state for name, state in sorted(recent.items()) if name not in known]
     await _judge_new(work, new, keeping)
     return {state.id for state in new}
-
-
-def _row(state: Click, verdict: Verdict | None) -> dict[str, Any]:
-    return {
-        "id": state.id,
-        "link_id": state.link_id,
-        "campaign_id": state.campaign_id,
-        "participation_id": state.participation_id,
-        "visitor": state.visitor,
-        "bot": state.agent == "bot",
-        "referrer": state.referrer,
-        "clicked_at": state.changed_at,
-        "verdict": verdict,
-    }
 
 
 async def _judge_new(work: Work, new: Sequence[Click], keeping: Keeping) -> None:
@@ -101,7 +86,7 @@ async def _judge_new(work: Work, new: Sequence[Click], keeping: Keeping) -> None
             verdicts |= {state.id: "duplicate" for state in several}
         else:
             undecided.add(pair)
-    await store.insert_new(work, [_row(state, verdicts.get(state.id)) for state in new])
+    await store.insert_new(work, [(state, verdicts.get(state.id)) for state in new])
     deltas: dict[UUID, dict[str, int]] = {}
     for state in new:
         if (verdict := verdicts.get(state.id)) is not None:

@@ -126,6 +126,8 @@ async def record_refund(work: Work, shop: Row[Any], refund: Refund) -> Outcome:
 async def decide_again(work: Work, *conditions: Any) -> None:
     """Credit and judge recorded conversions anew after a fact that they may have waited for arrived."""
     rows = await store.lock(work, conversion.c.version > 0, *conditions)
+    if not rows:
+        return
     decisions = await _decide(work, [(row, store.order_of(row)) for row in rows])
     changed = []
     for row, decision in zip(rows, decisions, strict=True):

@@ -1,31 +1,67 @@
 """Clicks as the redirect saw them, with their verdicts."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, FromClause, Row, and_, delete, func, or_, select, tuple_, update
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    FromClause,
+    Row,
+    Uuid,
+    and_,
+    any_,
+    bindparam,
+    delete,
+    func,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 
+from souk.chassis.prepared import Prepared
 from souk.chassis.work import Work
-from souk.tracking.store.sets import among, given
+from souk.contracts.topics.clicks import Click
+from souk.tracking.store.sets import among, arrays, given, taken
 from souk.tracking.store.tables import campaign, click, link, participation
 
 Pair = tuple[UUID, str]
 
 
+_KNOWN = Prepared(select(click.c.id).where(click.c.id == any_(bindparam("ids", type_=ARRAY(Uuid)))))
+_NEW = [
+    click.c[name]
+    for name in ("id", "link_id", "campaign_id", "participation_id", "visitor", "bot", "referrer",
+                 "clicked_at", "verdict")
+]  # fmt: skip
+_INSERT = Prepared(insert(click).from_select(_NEW, select(taken(_NEW))))
+_PAIR = [click.c.link_id, click.c.visitor]
+_pairs = taken(_PAIR)
+_DECIDING = Prepared(
+    select(click.c.link_id, click.c.visitor, click.c.clicked_at, click.c.verdict)
+    .join(_pairs, and_(click.c.link_id == _pairs.c.link_id, click.c.visitor == _pairs.c.visitor))
+    .where(or_(click.c.verdict == "billable", click.c.verdict.is_(None)))
+)
+
+
 async def known(work: Work, ids: Collection[UUID]) -> set[UUID]:
     """Those of `ids` that are there."""
-    rows = await work.fetch_all(select(click.c.id).where(among(click.c.id, ids)))
-    return {row.id for row in rows}
+    return {row.id for row in await work.run(_KNOWN, {"ids": list(ids)})}
 
 
-async def insert_new(work: Work, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Store clicks that are not known; their links are locked."""
+async def insert_new(work: Work, judged: Iterable[tuple[Click, str | None]]) -> None:
+    """Store clicks that are not known, with their verdicts; their links are locked."""
+    rows = [
+        (each.id, each.link_id, each.campaign_id, each.participation_id, each.visitor, each.agent == "bot",
+         each.referrer, each.changed_at, verdict)
+        for each, verdict in judged
+    ]  # fmt: skip
     if rows:
-        columns = [click.c[name] for name in rows[0]]
-        await work.execute(insert(click).from_select(columns, select(given(columns, rows))))
+        await work.run(_INSERT, arrays(_NEW, rows))
 
 
 async def of_visitors(work: Work, pairs: Collection[Pair]) -> Sequence[Row[Any]]:
@@ -41,18 +77,11 @@ async def of_visitors(work: Work, pairs: Collection[Pair]) -> Sequence[Row[Any]]
 async def deciding_of_visitors(work: Work, pairs: Collection[Pair]) -> Sequence[Row[Any]]:
     """Of each (link, visitor) the clicks on which the verdict of another one depends: those that are
     billable, and those that have no verdict yet."""
-    asked = _given(pairs)
-    return await work.fetch_all(
-        select(click.c.link_id, click.c.visitor, click.c.clicked_at, click.c.verdict)
-        .join(asked, and_(click.c.link_id == asked.c.link_id, click.c.visitor == asked.c.visitor))
-        .where(or_(click.c.verdict == "billable", click.c.verdict.is_(None)))
-    )
+    return await work.run(_DECIDING, arrays(_PAIR, list(pairs))) if pairs else ()
 
 
 def _given(pairs: Collection[Pair]) -> FromClause:
-    return given(
-        [click.c.link_id, click.c.visitor], [{"link_id": of, "visitor": visitor} for of, visitor in pairs]
-    )
+    return given(_PAIR, [{"link_id": of, "visitor": visitor} for of, visitor in pairs])
 
 
 async def unfit(work: Work, some: ColumnElement[bool], after: Pair | None, limit: int) -> list[Pair]:

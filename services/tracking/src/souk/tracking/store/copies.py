@@ -9,10 +9,11 @@ from operator import attrgetter
 from typing import Any, get_args
 from uuid import UUID
 
-from sqlalchemy import Row, select
+from sqlalchemy import ARRAY, Row, Uuid, any_, bindparam, select
 from sqlalchemy.dialects.postgresql import insert
 
 from souk.chassis.auth import Principal
+from souk.chassis.prepared import Prepared
 from souk.chassis.store import upsert_newer
 from souk.chassis.work import Work
 from souk.contracts.permissions import Area, Level
@@ -60,7 +61,14 @@ async def copy_influencers(work: Work, states: Sequence[Influencer]) -> set[UUID
     return await upsert_newer(work, influencer, rows)
 
 
-_terms = attrgetter("type", "multi_posting", "starts_at", "ends_at", "landing_url", "currency", "window_days")
+_TERMS = ("type", "multi_posting", "starts_at", "ends_at", "landing_url", "currency", "window_days")
+_HOLD = Prepared(
+    select(*(campaign.c[name] for name in ("id", "version", *_TERMS)))
+    .where(campaign.c.id == any_(bindparam("ids", type_=ARRAY(Uuid))))
+    .order_by(campaign.c.id)
+    .with_for_update()
+)
+_terms = attrgetter(*_TERMS)
 """What the posts, links, clicks and conversions that are there already depend on."""
 
 
@@ -109,14 +117,17 @@ async def copy_participations(work: Work, states: Sequence[Participation]) -> se
 
 
 async def hold_campaigns(work: Work, ids: Collection[UUID]) -> dict[UUID, Row[Any]]:
-    """Lock these campaigns' rows exclusively, making placeholders of those that are not known yet."""
+    """Lock these campaigns' rows exclusively, making placeholders of those that are not known yet.
+
+    A row holds `id`, `version` and the campaign's terms.
+    """
     if not ids:
         return {}
-    placeholders = [{"id": each, "version": 0} for each in sorted(ids)]
-    await insert_absent(work, campaign, placeholders)
-    rows = await work.fetch_all(
-        select(campaign).where(among(campaign.c.id, ids)).order_by(campaign.c.id).with_for_update()
-    )
+    wanted = {"ids": sorted(ids)}
+    rows = await work.run(_HOLD, wanted)
+    if len(rows) < len(ids):
+        await insert_absent(work, campaign, [{"id": each, "version": 0} for each in wanted["ids"]])
+        rows = await work.run(_HOLD, wanted)
     return {row.id: row for row in rows}
 
 

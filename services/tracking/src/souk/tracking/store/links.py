@@ -5,14 +5,39 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, bindparam, func, select, update
+from sqlalchemy import ARRAY, Row, Uuid, any_, bindparam, func, select, update
 
+from souk.chassis.prepared import Prepared
 from souk.chassis.work import Work
 from souk.contracts.topics.links import Link
-from souk.tracking.store.sets import among, given, insert_absent
+from souk.tracking.store.sets import among, arrays, insert_absent, taken
 from souk.tracking.store.tables import campaign, link, participation
 
 COUNTS = ("billable", "bot", "duplicate", "outside_period", "reversed")
+
+_IDS = bindparam("ids", type_=ARRAY(Uuid))
+_HOLD = Prepared(select(link.c.id).where(link.c.id == any_(_IDS)).order_by(link.c.id).with_for_update())
+_PERIODS = Prepared(
+    select(link.c.id, campaign.c.starts_at, campaign.c.ends_at, participation.c.withdrawn_at)
+    .join_from(link, campaign, campaign.c.id == link.c.campaign_id)
+    .join(participation, participation.c.id == link.c.participation_id)
+    .where(link.c.id == any_(_IDS), link.c.slug.is_not(None))
+)
+_MOVED = [link.c[name] for name in ("id", "last_click_at", "changed_at", *COUNTS)]
+_moved = taken(_MOVED)
+_ADD_COUNTS = Prepared(
+    update(link)
+    .where(link.c.id == _moved.c.id)
+    .values(
+        {name: link.c[name] + _moved.c[name] for name in COUNTS}
+        | {
+            "last_click_at": func.greatest(link.c.last_click_at, _moved.c.last_click_at),
+            "version": link.c.version + 1,
+            "changed_at": _moved.c.changed_at,
+        }
+    )
+    .returning(link)
+)
 
 
 def link_state(row: Any) -> Link:
@@ -37,8 +62,16 @@ def link_state(row: Any) -> Link:
 
 
 async def expect(work: Work, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Make placeholders (version 0) of links that clicks name and that are not there."""
+    """Make placeholders (version 0) of links that are not there."""
     await insert_absent(work, link, rows)
+
+
+async def hold(work: Work, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Lock the links with the ids of `rows`, which are placeholders of those that are not there."""
+    wanted = {"ids": [row["id"] for row in rows]}
+    if len(await work.run(_HOLD, wanted)) < len(rows):
+        await expect(work, rows)
+        await work.run(_HOLD, wanted)
 
 
 async def lock(work: Work, *conditions: Any) -> list[Row[Any]]:
@@ -82,12 +115,7 @@ async def taking_part(
 
 async def periods(work: Work, ids: Collection[UUID]) -> Sequence[Row[Any]]:
     """Start and end of the campaign, and withdrawal, of those links whose parts are all there."""
-    return await work.fetch_all(
-        select(link.c.id, campaign.c.starts_at, campaign.c.ends_at, participation.c.withdrawn_at)
-        .join_from(link, campaign, campaign.c.id == link.c.campaign_id)
-        .join(participation, participation.c.id == link.c.participation_id)
-        .where(among(link.c.id, ids), link.c.slug.is_not(None))
-    )
+    return await work.run(_PERIODS, {"ids": list(ids)})
 
 
 async def slugs_taken(work: Work, slugs: Collection[str]) -> set[str]:
@@ -116,25 +144,11 @@ async def add_counts(
     """Add to the counts of locked links and make their next versions; those, by id."""
     if not deltas:
         return []
-    counts = [link.c[name] for name in COUNTS]
-    moved = given(
-        [link.c.id, link.c.last_click_at, *counts],
-        [{"id": name, "last_click_at": last.get(name), **delta} for name, delta in deltas.items()],
-    )
-    statement = (
-        update(link)
-        .where(link.c.id == moved.c.id)
-        .values(
-            {count.name: count + moved.c[count.name] for count in counts}
-            | {
-                "last_click_at": func.greatest(link.c.last_click_at, moved.c.last_click_at),
-                "version": link.c.version + 1,
-                "changed_at": work.now,
-            }
-        )
-        .returning(link)
-    )
-    return sorted(await work.fetch_all(statement), key=lambda row: row.id)
+    rows = [
+        (name, last.get(name), work.now, *(delta[count] for count in COUNTS))
+        for name, delta in deltas.items()
+    ]
+    return sorted(await work.run(_ADD_COUNTS, arrays(_MOVED, rows)), key=lambda row: row.id)
 
 
 async def read(work: Work, ids: Collection[UUID]) -> Sequence[Row[Any]]:

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ARRAY, Column, ColumnElement, FromClause, Table, any_, func, literal, select
+from sqlalchemy import ARRAY, Column, ColumnElement, FromClause, Table, any_, bindparam, func, literal, select
 from sqlalchemy.dialects.postgresql import insert
 
 from souk.chassis.work import Work
@@ -19,10 +19,24 @@ def given(columns: Sequence[Column[Any]], rows: Collection[Mapping[str, Any]]) -
 
     Raises TypeError for a column that is an array itself: unnest would take it apart.
     """
+    return _table(columns, [literal([row[each.name] for row in rows], ARRAY(each.type)) for each in columns])
+
+
+def taken(columns: Sequence[Column[Any]]) -> FromClause:
+    """The same out of the parameters that `arrays` makes: for a statement that is made once."""
+    return _table(columns, [bindparam(f"v_{each.name}", type_=ARRAY(each.type)) for each in columns])
+
+
+def arrays(columns: Sequence[Column[Any]], rows: Sequence[Sequence[Any]]) -> dict[str, list[Any]]:
+    """The parameters of `taken`, of rows in the order of its columns."""
+    values = zip(*rows, strict=True)
+    return {f"v_{each.name}": list(column) for each, column in zip(columns, values, strict=True)}
+
+
+def _table(columns: Sequence[Column[Any]], values: Sequence[ColumnElement[Any]]) -> FromClause:
     if any(isinstance(each.type, ARRAY) for each in columns):
         raise TypeError("an array of arrays can't be given")
-    arrays = [literal([row[each.name] for row in rows], ARRAY(each.type)) for each in columns]
-    valued = func.unnest(*arrays).table_valued(*(Column(each.name, each.type) for each in columns))
+    valued = func.unnest(*values).table_valued(*(Column(each.name, each.type) for each in columns))
     return valued.render_derived(name="given")
 
 
