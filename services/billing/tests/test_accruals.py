@@ -5,12 +5,13 @@ from datetime import UTC, datetime, timedelta
 from itertools import permutations
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, text
 from sqlalchemy.exc import DBAPIError
 
 from souk.billing.handlers import accruals
 from souk.billing.main import build
 from souk.billing.settings import BillingSettings
+from souk.billing.store import books
 from souk.chassis.republish import republish
 from souk.contracts.money import MICROS
 from souk.contracts.topics.budgets import Budget
@@ -43,6 +44,19 @@ async def test_a_post_earns_by_its_counted_metrics_and_costs_with_the_margin(bil
     assert account.consumed == account.peak_cost == -(-worth * 10_000 // 6_700)
     assert (await billing.balances())["accrued"] == -worth
     await billing.check_ledger()
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"), [("item_values", books.ITEM), ("participation_values", books.SUMS)]
+)
+async def test_a_row_is_written_in_the_order_of_its_type(billing, kind, names):
+    attributes = text(
+        "SELECT array_agg(attname::text ORDER BY attnum) FROM pg_attribute "
+        "WHERE attrelid = CAST(:kind AS regclass)"
+    )
+
+    async with billing.units.begin(read_only=True) as work:
+        assert tuple(await work.scalar(attributes, {"kind": kind})) == names
 
 
 async def test_facts_that_arrive_in_any_order_give_the_same_figures(billing, states):

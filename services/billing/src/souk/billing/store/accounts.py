@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import DateTime, Row, select, update
 
 from souk.billing.domain.books import Kind
+from souk.billing.store.books import PARTICIPATION
 from souk.billing.store.sets import from_arrays
 from souk.billing.store.tables import account, item, participation
 from souk.chassis.work import Work
@@ -80,9 +81,9 @@ async def page_of_accounts(work: Work, after: UUID | None, limit: int) -> Sequen
 
 
 async def page_of_participations(work: Work, after: UUID | None, limit: int) -> Sequence[Row[Any]]:
-    """Participations with a published earning by id, locked, with their campaign's currency."""
+    """Participations with a published earning by id, locked: `PARTICIPATION` and what else it tells."""
     query = (
-        select(participation, account.c.currency)
+        select(*PARTICIPATION, participation.c.changed_at, account.c.currency)
         .join(account, account.c.id == participation.c.campaign_id)
         .where(participation.c.version > 0)
         .order_by(participation.c.id)

@@ -10,7 +10,7 @@ from sqlalchemy import ARRAY, Row, Select, Uuid, any_, bindparam, delete, select
 
 from souk.billing.domain.accrual import Purse
 from souk.billing.domain.books import Books, Counted, Fact, Item, Kind, Participation
-from souk.billing.store.sets import columns, from_arrays
+from souk.billing.store.sets import columns, from_arrays, from_rows
 from souk.billing.store.tables import account, item, participation, queued_fact
 from souk.chassis.prepared import Prepared
 from souk.chassis.work import Work
@@ -44,40 +44,42 @@ _SAVE_ACCOUNTS = from_arrays(
     account,
     _ACCOUNT,
 )
-_PARTICIPATION = ("id", "version", "cap", "worth", "revenue", "capped", "refused", "cost", "approved",
+SUMS = ("id", "version", "cap", "worth", "revenue", "capped", "refused", "cost", "approved",
                   "live_posts", "approved_posts", "reinstated", "changed_at")  # fmt: skip
-_SAVE_PARTICIPATIONS = from_arrays(
+_SAVE_PARTICIPATIONS = from_rows(
     "UPDATE participation p SET "  # noqa: S608  our own columns
-    + ", ".join(f"{name} = r.{name}" for name in _PARTICIPATION[1:-1])
+    + ", ".join(f"{name} = r.{name}" for name in SUMS[1:-1])
     # It is published: two states of one version must not differ in it.
     + ", changed_at = CASE WHEN p.version = r.version THEN p.changed_at ELSE r.changed_at END"
     " FROM {source} r WHERE p.id = r.id",
+    "participation_values",
     participation,
-    _PARTICIPATION,
+    SUMS,
 )
 _FACT = ("id", "kind", "campaign_id", "participation_id", "version", "changed_at", "active", "live", "asks",
          "would_count", "disputed", "since", "name", "fact_approved_at", "views", "likes", "comments",
          "shares", "units", "reversed", "lines", "currency")  # fmt: skip
-_ITEM = (*_FACT, "folded", "worth", "earned", "capped", "refused", "payable", "approved_at", "approved_worth",
+ITEM = (*_FACT, "folded", "worth", "earned", "capped", "refused", "payable", "approved_at", "approved_worth",
          "reason")  # fmt: skip
 _QUEUE = from_arrays(
     "INSERT INTO queued_fact ({names}, arrival) SELECT {names}, nextval('arrival') FROM {source} r",
     queued_fact,
     _FACT,
 )
-_SAVE_ITEMS = from_arrays(
+_SAVE_ITEMS = from_rows(
     # The arrival is that of the item's first fact: what waits is folded in this order.
     "INSERT INTO item ({names}, arrival) SELECT {names}, nextval('arrival') FROM {source} r "  # noqa: S608
     "ON CONFLICT (id) DO UPDATE SET "
-    + ", ".join(f"{name} = excluded.{name}" for name in _ITEM if name not in ("id", "kind", "campaign_id")),
+    + ", ".join(f"{name} = excluded.{name}" for name in ITEM if name not in ("id", "kind", "campaign_id")),
+    "item_values",
     item,
-    _ITEM,
+    ITEM,
 )
 
 
-_SAVED_ITEM = [item.c[name] for name in _ITEM]
+_SAVED_ITEM = [item.c[name] for name in ITEM]
 _QUEUED = [*(queued_fact.c[name] for name in _FACT), queued_fact.c.arrival]
-_FOLDED = _ITEM.index("folded")
+_FOLDED = ITEM.index("folded")
 _ITEMS = Prepared(select(*_SAVED_ITEM).where(item.c.id == any_(_IDS)))
 _OF_PARTICIPATIONS = select(*_SAVED_ITEM).where(item.c.participation_id == any_(_IDS))
 _CAPPED_ITEMS = Prepared(_OF_PARTICIPATIONS.where(item.c.capped > 0))
@@ -87,9 +89,16 @@ _CONVERSIONS = Prepared(
         item.c.since, item.c.name
     )
 )
-_PARTICIPATIONS = Prepared(select(participation).where(participation.c.id == any_(_IDS)))
+PARTICIPATION = [
+    participation.c[name]
+    for name in ("id", "campaign_id", "influencer_id", "joined_at", "arrival", "version", "commission",
+                 "followers_base", "worth", "revenue", "capped", "refused", "cost", "approved", "live_posts",
+                 "approved_posts", "reinstated")
+]  # fmt: skip
+"""The columns that a `Participation` is made of, in the order of its fields."""
+_PARTICIPATIONS = Prepared(select(*PARTICIPATION).where(participation.c.id == any_(_IDS)))
 _CAPPED_PARTICIPATIONS = Prepared(
-    select(participation).where(participation.c.campaign_id == any_(_IDS), participation.c.capped > 0)
+    select(*PARTICIPATION).where(participation.c.campaign_id == any_(_IDS), participation.c.capped > 0)
 )
 
 
@@ -145,26 +154,11 @@ async def capped_participations(work: Work, campaign: UUID) -> list[Participatio
     return [participation_of(row) for row in await _found(work, _CAPPED_PARTICIPATIONS, [campaign])]
 
 
-def participation_of(row: Row[Any]) -> Participation:
-    return Participation(
-        id=row.id,
-        campaign_id=row.campaign_id,
-        influencer_id=row.influencer_id,
-        joined_at=row.joined_at,
-        arrival=row.arrival,
-        version=row.version,
-        commission=row.commission,
-        followers_base=row.followers_base,
-        worth=row.worth,
-        revenue=row.revenue,
-        capped=row.capped,
-        refused=row.refused,
-        cost=row.cost,
-        approved=row.approved,
-        live_posts=row.live_posts,
-        approved_posts=row.approved_posts,
-        reinstated={UUID(post): (version, granted) for post, version, granted in row.reinstated},
-    )
+def participation_of(row: Any) -> Participation:
+    """Of a row that begins with `PARTICIPATION`."""
+    values = list(row[: len(PARTICIPATION)])
+    values[-1] = {UUID(post): (version, granted) for post, version, granted in values[-1]}
+    return Participation(*values)
 
 
 async def items(work: Work, ids: Collection[UUID]) -> list[tuple[Item, bool]]:
@@ -243,7 +237,7 @@ def _fact(row: Any) -> Fact:
 
 
 def _item(row: Any) -> Item:
-    """Of a row with the columns of `_ITEM`."""
+    """Of a row with the columns of `ITEM`."""
     return Item(_fact(row), *row[len(_FACT) + 1 :])
 
 
@@ -258,22 +252,22 @@ Values = tuple[Any, ...]
 
 async def save_participations(work: Work, rows: Sequence[Values]) -> None:
     if rows:
-        await work.run(_SAVE_PARTICIPATIONS, columns(_PARTICIPATION, rows))
+        await work.run(_SAVE_PARTICIPATIONS, {"rows": rows})
 
 
 def participation_values(p: Participation, cap: int | None, changed_at: datetime) -> Values:
     """cap: that it was held against."""
-    answers = json.dumps([[str(post), version, granted] for post, (version, granted) in p.reinstated.items()])
+    answers = [[str(post), version, granted] for post, (version, granted) in p.reinstated.items()]
     return (
         p.id, p.version, cap, p.worth, p.revenue, p.capped, p.refused, p.cost, p.approved,
-        p.live_posts, p.approved_posts, answers, changed_at,
+        p.live_posts, p.approved_posts, json.dumps(answers) if answers else "[]", changed_at,
     )  # fmt: skip
 
 
 async def save_items(work: Work, rows: Sequence[Values]) -> None:
     """Items with their splits, and facts that wait, in the order given."""
     if rows:
-        await work.run(_SAVE_ITEMS, columns(_ITEM, rows))
+        await work.run(_SAVE_ITEMS, {"rows": rows})
 
 
 async def queue(work: Work, facts: Sequence[Fact]) -> None:
