@@ -1,6 +1,7 @@
 """Bad input is answered with a named problem and changes no row of any service."""
 
 import json
+import re
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from joserfc import jwt
 from joserfc.jwk import RSAKey
 from running import Suite, brief
 
+from souk.contracts.topic import SERVICES
 from souk.local import tokens
 from souk.local.standins import shop
 
@@ -170,6 +172,23 @@ async def test_a_token_that_is_not_ours_opens_nothing(suite: Suite, world: World
     problem(read, 401, "unauthenticated")
     problem(approved, 401, "unauthenticated")
     problem(behind, 401, "unauthenticated")
+
+
+@pytest.mark.parametrize("service", SERVICES)
+async def test_every_route_but_hooks_and_unsubscribing_asks_for_a_token(suite: Suite, service: str) -> None:
+    at = suite.address(service)
+    paths = (await suite.client.get(f"{at}/openapi.json")).json()["paths"]
+    asked = {
+        (method, path): await suite.client.request(method, at + re.sub(r"{\w+}", str(UUID(int=1)), path))
+        for path, operations in paths.items()
+        for method in operations
+    }
+
+    open_to_all = {(method, path) for (method, path), answer in asked.items() if answer.status_code != 401}
+    unsecured = {(method, path) for method, path in asked if "security" not in paths[path][method]}
+    assert len(asked) > 5
+    assert {path.split("/")[1] for _, path in unsecured} <= {"hooks", "unsubscribe"}
+    assert open_to_all <= unsecured
 
 
 @pytest.mark.parametrize(

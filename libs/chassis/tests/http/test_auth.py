@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from contextlib import suppress
 from types import SimpleNamespace
 from uuid import UUID
 
@@ -29,6 +30,45 @@ async def test_missing_token_is_challenged_without_an_error(api):
 
     assert (answer.status_code, answer.json()["reason"]) == (401, "unauthenticated")
     assert answer.headers["www-authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize(
+    ("query", "body", "headers"),
+    [
+        ("?colour=red", b"", {}),
+        ("?name=%00", b"", {}),
+        ("", b"{not json", {"content-type": "application/json"}),
+        ("", b"<a/>", {"content-type": "text/xml"}),
+        ("", b"{}", {"content-type": "application/json"}),
+        ("", b"{}", {"content-type": "application/json", "idempotency-key": "x" * 300}),
+    ],
+    ids=["unknown query", "nul", "no json", "media type", "invalid body", "invalid key"],
+)
+async def test_without_a_token_nothing_else_is_looked_at(api, query, body, headers):
+    async with httpx.AsyncClient(base_url=api.url) as anyone:
+        answer = await anyone.post(f"/v1/things{query}", content=body, headers=headers)
+
+    assert (answer.status_code, answer.json()["reason"]) == (401, "unauthenticated")
+
+
+async def test_what_was_not_read_of_a_refused_body_is_no_request(api):
+    """On a connection that is kept the rest of the body comes after the answer."""
+    reader, writer = await asyncio.open_connection(*api.url.removeprefix("http://").split(":"))
+    inner = b"GET /v1/things HTTP/1.1\r\nhost: x\r\n\r\n"
+    head = f"POST /v1/things HTTP/1.1\r\nhost: x\r\ncontent-length: {len(inner)}\r\n\r\n"
+    writer.write(head.encode())
+    first = await reader.readuntil(b"\r\n\r\n")
+
+    left = b""
+    with suppress(ConnectionError):
+        writer.write(inner)
+        writer.write(b"GET /health/live HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        left = await reader.read()
+    writer.close()
+
+    assert first.startswith(b"HTTP/1.1 401 ")
+    answers = [line for line in left.splitlines() if line.startswith(b"HTTP/1.1 ")]
+    assert answers in ([], [b"HTTP/1.1 200 OK"])
 
 
 WRONG_CLAIMS = [

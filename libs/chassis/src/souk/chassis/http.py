@@ -55,10 +55,19 @@ _PROBLEM_RESPONSE: dict[int | str, dict[str, Any]] = {
 WorkDep = Annotated[Work, Depends(work_of)]
 
 
-class PublicRoute(APIRoute):
-    """Commits the request's unit of work before the response is sent."""
+class TransactionalRoute(APIRoute):
+    """Asks for a valid token before query, body or key are looked at, and commits the request's unit of work
+    before the response is sent.
 
-    public = True
+    By itself: a dependency with the scheme below it would cost a request more than the token's check.
+    """
+
+    public = False
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        if not self.public:
+            options["openapi_extra"] = {**(options.get("openapi_extra") or {}), "security": [{_SCHEME: []}]}
+        super().__init__(*arguments, **options)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         answer = super().get_route_handler()
@@ -69,7 +78,7 @@ class PublicRoute(APIRoute):
         known = _query_names(self.dependant)
 
         async def transact(request: Request) -> Response:
-            caller = "public" if public else str((await auth.authenticate(request)).user_id)
+            who = None if public else await auth.authenticate(request)
             _refuse_nul(request)
             if not public and request.scope["query_string"]:
                 _refuse_unknown(request, known)
@@ -82,6 +91,7 @@ class PublicRoute(APIRoute):
                 key = idempotency.key_of(request) if takes_key else None
                 if key is None:
                     return await answer(request)
+                caller = "public" if who is None else str(who.user_id)
                 return await idempotency.once(
                     await work_of(request), request, caller, key, lambda: answer(request)
                 )
@@ -89,17 +99,10 @@ class PublicRoute(APIRoute):
         return transact
 
 
-class TokenRoute(PublicRoute):
-    """Asks for a valid token before anything of the request is looked at.
+class PublicRoute(TransactionalRoute):
+    """Without a token."""
 
-    By itself: a dependency with the scheme below it costs every request more than the token's check.
-    """
-
-    public = False
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        options["openapi_extra"] = {"security": [{_SCHEME: []}]} | (options.get("openapi_extra") or {})
-        super().__init__(*arguments, **options)
+    public = True
 
 
 class Routes(APIRouter):
@@ -115,7 +118,7 @@ class Routes(APIRouter):
         super().__init__(
             prefix=prefix,
             tags=list(tags),
-            route_class=PublicRoute if public else TokenRoute,
+            route_class=PublicRoute if public else TransactionalRoute,
             responses=_PROBLEM_RESPONSE,
         )
 
@@ -247,7 +250,7 @@ def application(
             document = describe()
             _tell_mandatory_headers(document)
             components = document.setdefault("components", {})
-            components["securitySchemes"] = {_SCHEME: _BEARER}
+            components.setdefault("securitySchemes", {})[_SCHEME] = _BEARER
             schemas = components.setdefault("schemas", {})
             problem = ProblemDetails.model_json_schema(ref_template="#/components/schemas/{model}")
             schemas |= problem.pop("$defs", {})

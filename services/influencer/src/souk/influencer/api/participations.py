@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from souk.chassis.auth import Principal, allowed
 from souk.chassis.etag import IfMatchDep, set_etag
-from souk.chassis.http import Routes, TokenRoute, WorkDep
+from souk.chassis.http import Routes, TransactionalRoute, WorkDep
 from souk.chassis.paging import CursorDep, Page
 from souk.chassis.percent import ShownPercent
 from souk.chassis.problems import Refused, problem_response
@@ -49,7 +49,7 @@ class _Answered(APIRoute):
         return answer_all
 
 
-class _Route(TokenRoute, _Answered):
+class _Route(TransactionalRoute, _Answered):
     """Commits such a refusal's record with its answer, which is then that of its idempotency key."""
 
 
