@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 
-from souk.chassis.prepared import Prepared
+from souk.chassis.prepared import Found, Prepared
 from souk.chassis.work import Work
 from souk.contracts.topics.clicks import Click
 from souk.tracking.store.sets import among, arrays, given, taken
@@ -74,10 +74,10 @@ async def of_visitors(work: Work, pairs: Collection[Pair]) -> Sequence[Row[Any]]
     )
 
 
-async def deciding_of_visitors(work: Work, pairs: Collection[Pair]) -> Sequence[Row[Any]]:
+async def deciding_of_visitors(work: Work, pairs: Collection[Pair]) -> list[Found]:
     """Of each (link, visitor) the clicks on which the verdict of another one depends: those that are
     billable, and those that have no verdict yet."""
-    return await work.run(_DECIDING, arrays(_PAIR, list(pairs))) if pairs else ()
+    return await work.run(_DECIDING, arrays(_PAIR, list(pairs))) if pairs else []
 
 
 def _given(pairs: Collection[Pair]) -> FromClause:

@@ -13,7 +13,7 @@ from sqlalchemy import ARRAY, Row, Uuid, any_, bindparam, select
 from sqlalchemy.dialects.postgresql import insert
 
 from souk.chassis.auth import Principal
-from souk.chassis.prepared import Prepared
+from souk.chassis.prepared import Found, Prepared
 from souk.chassis.store import upsert_newer
 from souk.chassis.work import Work
 from souk.contracts.permissions import Area, Level
@@ -116,10 +116,11 @@ async def copy_participations(work: Work, states: Sequence[Participation]) -> se
     return await upsert_newer(work, participation, rows)
 
 
-async def hold_campaigns(work: Work, ids: Collection[UUID]) -> dict[UUID, Row[Any]]:
+async def hold_campaigns(work: Work, ids: Collection[UUID]) -> dict[UUID, Found]:
     """Lock these campaigns' rows exclusively, making placeholders of those that are not known yet.
 
-    A row holds `id`, `version` and the campaign's terms.
+    A row holds `id`, `version` and the campaign's terms. Two units that hold overlapping campaigns, some of
+    them unknown, may deadlock: one of them is done again.
     """
     if not ids:
         return {}

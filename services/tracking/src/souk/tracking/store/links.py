@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import ARRAY, Row, Uuid, any_, bindparam, func, select, update
 
-from souk.chassis.prepared import Prepared
+from souk.chassis.prepared import Found, Prepared
 from souk.chassis.work import Work
 from souk.contracts.topics.links import Link
 from souk.tracking.store.sets import among, arrays, insert_absent, taken
@@ -113,7 +113,7 @@ async def taking_part(
     return await work.fetch_all(query)
 
 
-async def periods(work: Work, ids: Collection[UUID]) -> Sequence[Row[Any]]:
+async def periods(work: Work, ids: Collection[UUID]) -> list[Found]:
     """Start and end of the campaign, and withdrawal, of those links whose parts are all there."""
     return await work.run(_PERIODS, {"ids": list(ids)})
 
@@ -140,7 +140,7 @@ async def save(work: Work, rows: Sequence[Mapping[str, Any]]) -> None:
 
 async def add_counts(
     work: Work, deltas: Mapping[UUID, Mapping[str, int]], last: Mapping[UUID, datetime]
-) -> list[Row[Any]]:
+) -> list[Found]:
     """Add to the counts of locked links and make their next versions; those, by id."""
     if not deltas:
         return []

@@ -28,7 +28,7 @@ def taken(columns: Sequence[Column[Any]]) -> FromClause:
 
 
 def arrays(columns: Sequence[Column[Any]], rows: Sequence[Sequence[Any]]) -> dict[str, list[Any]]:
-    """The parameters of `taken`, of rows in the order of its columns."""
+    """The parameters of `taken`, of rows in the order of its columns. Raises ValueError for none."""
     values = zip(*rows, strict=True)
     return {f"v_{each.name}": list(column) for each, column in zip(columns, values, strict=True)}
 
