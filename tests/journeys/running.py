@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,7 +20,7 @@ from collector import Collector, collecting
 
 from souk.chassis.clock import ManualClock, set_manual
 from souk.contracts.permissions import Role
-from souk.contracts.topic import SERVICES
+from souk.contracts.topic import SERVICES, Service
 from souk.local import clock, control, suite, tokens
 from souk.local.demo.api import Api
 from souk.local.folder import Folder, free_port, remembered_ports
@@ -32,6 +32,7 @@ POSTED = ("28.09", "29.09")
 """The days at whose noons each channel published a video; it has the hashtags alpha, beta and gamma."""
 CHANNELS = tuple(f"Maker {number}" for number in range(1, 13))
 _COMMAND_SECONDS = 60
+_COMMANDING = Path(__file__).with_name("commanding.py")
 
 Json = dict[str, Any]
 
@@ -77,20 +78,30 @@ class Suite:
 
     async def command(self, service: str, *arguments: str) -> list[Json]:
         """What `souk run <service> …` prints."""
-        running = await asyncio.create_subprocess_exec(
-            Path(sys.executable).parent / "souk",
-            *("run", service, *arguments),
-            env={**os.environ, "SOUK_DATA": str(self.folder.root)},
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
+        data = {"SOUK_DATA": str(self.folder.root)}
+        return await _printed([Path(sys.executable).parent / "souk", "run", service, *arguments], data)
+
+    async def commands(self, service: Service, *lines: str) -> list[tuple[int, list[Json]]]:
+        """The exit code of each of `souk-<service> <line>`, done in this order, and what it prints."""
+        environment = suite.service_environment(self.folder, service, remembered_ports(self.folder))
+        ended: list[tuple[int, list[Json]]] = []
+        so_far: list[Json] = []
+        for each in await _printed([sys.executable, _COMMANDING, service, *lines], environment):
+            if each.keys() == {"exit"}:
+                ended.append((each["exit"], so_far))
+                so_far = []
+            else:
+                so_far.append(each)
+        return ended
+
+    async def execute(self, service: Service, statement: str) -> str:
+        """What PostgreSQL says that a statement did to the service's database, as `DELETE 7`."""
+        connection = await asyncpg.connect(self.stack.postgres.url(service), timeout=10)
         try:
-            out, errors = await asyncio.wait_for(running.communicate(), _COMMAND_SECONDS)
+            done: str = await connection.execute(statement)
         finally:
-            if running.returncode is None:
-                running.kill()
-        assert running.returncode == 0, errors.decode()
-        return [json.loads(line) for line in out.splitlines()]
+            await connection.close()
+        return done
 
     @asynccontextmanager
     async def unchanged(self, *but: str) -> AsyncIterator[None]:
@@ -150,6 +161,22 @@ class Suite:
         assert done["refused"] == []
         await self.settle()
         return list(people.values())
+
+
+async def _printed(command: Sequence[str | Path], environment: Mapping[str, str]) -> list[Json]:
+    running = await asyncio.create_subprocess_exec(
+        *command,
+        env={**os.environ, **environment},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        out, errors = await asyncio.wait_for(running.communicate(), _COMMAND_SECONDS)
+    finally:
+        if running.returncode is None:
+            running.kill()
+    assert running.returncode == 0, errors.decode()
+    return [json.loads(line) for line in out.splitlines()]
 
 
 _TERMS: dict[str, Json] = {

@@ -1,7 +1,7 @@
 """The life of one small campaign of each type, lived by the people who live it, each with their own token."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -14,8 +14,9 @@ from confluent_kafka import Consumer, KafkaError, TopicPartition
 from running import Suite, brief
 
 from souk.checker.check import check
-from souk.contracts.topic import SERVICES
+from souk.contracts.topic import SERVICES, Service
 from souk.contracts.topics import TOPICS
+from souk.contracts.topics.clicks import Click
 from souk.local.demo.api import Api, Refused
 from souk.local.standins import shop
 from souk.local.standins.catalogue import channel_id
@@ -317,21 +318,79 @@ def public_records(suite: Suite) -> Iterator[tuple[str, str]]:
         consumer.close()
 
 
-async def test_copies_written_anew_agree_with_their_owners_and_tell_nobody_again(
-    suite: Suite, life: Life
-) -> None:
-    own = suite.api("influencer", influencer=life.people["poster"])
-    told = await items(own, "/v1/notifications")
+LOST: Mapping[Service, tuple[str, str]] = {
+    "campaign": ("budget", "billing.budgets.v1"),
+    "influencer": ("organisation", "campaign.organisations.v1"),
+    "tracking": ("member", "campaign.users.v1"),
+    "billing": ("member", "campaign.users.v1"),
+    "notify": ("influencer", "influencer.influencers.v1"),
+}
+"""A read copy of each service that a mistaken hand empties, and its topic."""
+COMMANDS = ("lag", "deadletter list", "check --patience 0", "rebuild", "republish", "check --patience 20")
+READING = ("consumer_offset", "parked", "timer")
+"""Tables that tell when a record was read last."""
+ELSEWHERE = {"parked", "unreadable"}
+"""What `check` finds of what other tests had parked."""
 
-    rebuilt = [await suite.command(service, "rebuild") for service in SERVICES]
+Operated = Mapping[Service, list[tuple[int, list[Json]]]]
+
+
+@pytest.fixture(scope="module")
+async def operated(suite: Suite, life: Life) -> Operated:
+    """Exit codes and prints of COMMANDS for each service after it had LOST a copy. Afterwards the databases
+    are as they were before that."""
+    ended: dict[Service, list[tuple[int, list[Json]]]] = {}
     await suite.settle()
+    async with suite.unchanged(*(f"{service}.{table}" for service in SERVICES for table in READING)):
+        for service, (table, _) in LOST.items():
+            assert await suite.execute(service, f"DELETE FROM {table}") != "DELETE 0"
+            ended[service] = await suite.commands(service, *COMMANDS)
+            # What it published again would fill the next one's copy.
+            await suite.settle()
+    return ended
 
-    assert all(sum(one["rebuilt"].values()) > 0 for (one,) in rebuilt)
-    assert await items(own, "/v1/notifications") == told
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_an_operator_finds_that_a_copy_is_lost_and_has_it_written_anew(
+    service: Service, operated: Operated
+) -> None:
+    lag, parked, lost, rebuild, republish, mended = operated[service]
+    table, topic = LOST[service]
+
+    (waiting,) = lag[1]
+    assert (lag[0], waiting["outbox"], waiting["lag"], waiting["due"]) == (0, 0, 0, 0)
+    assert (parked[0], len(parked[1])) == (0, waiting["parked"])
+    *found, last = lost[1]
+    assert (lost[0], last["findings"]) == (1, len(found))
+    assert {(each["check"], each["subject"].rpartition(" ")[0]) for each in found if not elsewhere(each)} == {
+        ("copy_missing", f"{service}.{table} {topic}")
+    }
+    (rebuilt,) = rebuild[1]
+    assert (rebuild[0], [name for name, rows in rebuilt["rebuilt"].items() if not rows]) == (0, [topic])
+    (republished,) = republish[1]
+    assert (republish[0], republished["republished"].keys()) == (
+        0,
+        {each.name for each in TOPICS if each.owner == service and each.state is not Click},
+    )
+    assert all(republished["republished"].values())
+    *found, last = mended[1]
+    assert (mended[0], last["findings"]) == (1 if found else 0, len(found))
+    assert all(map(elsewhere, found))
+
+
+def elsewhere(finding: Json) -> bool:
+    return finding["check"] in ELSEWHERE
+
+
+async def test_copies_written_anew_agree_with_their_owners_and_tell_nobody_again(
+    suite: Suite, operated: Operated
+) -> None:
+    assert operated.keys() == set(SERVICES)  # that nobody was told again, `unchanged` saw
+
     report = await check(
         {service: suite.stack.postgres.url(service) for service in SERVICES},
         suite.stack.kafka.access("admin").client(),
         now=suite.now,
     )
-    # What other tests had parked is theirs.
-    assert [each for each in report.findings if each.check not in {"parked", "unreadable"}] == []
+
+    assert [each for each in report.findings if each.check not in ELSEWHERE] == []
