@@ -1,7 +1,9 @@
 """The redirect as a process of its own: it leads on without anything behind it and loses no click."""
 
 import asyncio
+import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -162,6 +164,50 @@ async def test_answered_clicks_are_counted_once_whatever_is_down_or_killed(house
         ("billable", "blog.example"), ("bot", None), ("duplicate", None),
     ]  # fmt: skip
     assert UUID(click_id) in {row[0] for row in rows}
+
+
+async def test_a_click_that_the_disk_does_not_take_is_refused_and_counted_as_that(house, stack, tmp_path):
+    link = [str(uuid4()), 1, "spring", [str(uuid4()), str(uuid4()), "https://shop.example/"]]
+    (tmp_path / "links.jsonl").write_text(json.dumps(link))
+    nowhere = without(environment_of(house, stack))
+    async with httpx.AsyncClient(timeout=10, headers=FIREFOX) as client:
+        with redirect(house, tmp_path, nowhere) as (process, url):
+            await serving(client, url)
+
+            async def click():
+                return (await client.get(f"{url}/r/spring")).status_code
+
+            async def refused():
+                return (await measured(client, url))['souk_tracking_redirects_total{status="503"}']
+
+            answers = [await click()]
+            (segment,) = tmp_path.glob("*.clicks")
+            # No file may be longer than this one and half a click: what a disk does that is full.
+            room = segment.stat().st_size * 3 // 2
+            _, most = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)
+            resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (room, most))
+            answers += [await click(), await click()]
+            while_full = await refused()
+            resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (most, most))
+            answers.append(await click())
+            after, waiting = await refused(), (await measured(client, url))["souk_tracking_spooled_clicks"]
+
+    assert answers == [302, 503, 503, 302]
+    assert (while_full, after) == (2, 2)
+    assert waiting == 2
+    assert len([each for path in tmp_path.glob("*.clicks") for each in decode(path.read_bytes())]) == 2
+
+
+async def test_a_redirect_that_knows_no_links_yet_refuses_and_counts_it(house, stack, tmp_path):
+    async with httpx.AsyncClient(timeout=10, headers=FIREFOX) as client:
+        with redirect(house, tmp_path, without(environment_of(house, stack))) as (_, url):
+            await serving(client, url, "/health/live")
+            answers = [
+                (await client.get(f"{url}{path}")).status_code for path in ("/r/spring", "/health/ready")
+            ]
+            refused = (await measured(client, url))['souk_tracking_redirects_total{status="503"}']
+
+    assert (answers, refused) == ([503, 503], 1)
 
 
 async def measured(client, url):
