@@ -9,10 +9,13 @@ from souk.checker.check import check
 from souk.checker.content import fields_of
 from souk.checker.copies import compared_columns
 from souk.checker.database import reading
+from souk.checker.finding import Finding
 from souk.checker.places import COPIES, OWNERS
+from souk.contracts.money import Micros
 from souk.contracts.topics import TOPICS
 from souk.contracts.topics.announcements import ANNOUNCEMENTS, Announcement
 from souk.contracts.topics.clicks import CLICKS, Click
+from souk.contracts.topics.conversions import CONVERSIONS, Conversion, OrderLine
 from souk.contracts.topics.organisations import ORGANISATIONS
 from souk.contracts.topics.participations import PARTICIPATIONS, Participation
 from souk.contracts.topics.users import USERS
@@ -215,6 +218,41 @@ async def test_a_participation_is_at_billing_once_it_is_joined(urls, topic_copie
     assert [(one.check, one.subject.split()[-1]) for one in joined.findings] == [
         ("copy_missing", str(UUID(int=2)))
     ]
+
+
+async def test_an_orders_lines_at_billing_are_what_tracking_told(urls, topic_copies, produce, kafka):
+    (topic,) = topic_copies(CONVERSIONS)
+    line = OrderLine(id="1", net=Micros(10_000_000), refunded=Micros(2_000_000))
+    for number, lines in enumerate(((line,), (line,), ()), 1):
+        await produce(topic, conversion(UUID(int=number), lines))
+    databases = {"billing": urls["billing"]}
+    kept = line.model_dump()
+    for number, lines in enumerate(([kept], [kept | {"refunded": 0}], None), 1):
+        await execute(
+            urls["billing"],
+            "INSERT INTO item (id, kind, campaign_id, participation_id, arrival, folded, version, "
+            "changed_at, active, live, asks, would_count, disputed, name, lines, currency, "
+            "views, likes, comments, shares, units, reversed, "
+            "worth, earned, capped, refused, payable, approved_worth) "
+            "VALUES ($1, 3, $2, $3, $4, false, 1, $5, true, true, false, false, false, '1', $6, 'USD', "
+            "0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)",
+            *(UUID(int=number), ACME, BIRD, number, START, lines),
+        )
+
+    report = await check(databases, kafka, topics=[topic], patience=0)
+
+    differing = Finding(
+        "copy_differs", f"billing.item {topic.name} {UUID(int=2)}", "version 1 differs in lines"
+    )
+    assert report.findings == [differing]
+
+
+def conversion(of, lines):
+    return Conversion(
+        id=of, version=1, changed_at=START, campaign_id=ACME, participation_id=BIRD, influencer_id=BIRD,
+        order_id=str(of), source="shop", attribution="code", ordered_at=START, currency="USD", lines=lines,
+        verdict="qualified",
+    )  # fmt: skip
 
 
 async def test_every_place_is_there_and_says_something_of_its_topic(urls):

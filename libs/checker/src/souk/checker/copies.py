@@ -87,11 +87,15 @@ class Comparison:
 
     def _select(self) -> str:
         version = f"({self.place.version})::bigint"
-        columns = ["id", f'{version} AS "_version"', *(f'"{name}"' for name in self._columns)]
+        columns = ["id", f'{version} AS "_version"', *map(self._column, self._columns)]
         if self.place.at:
             columns.append(f'"{self.place.at}" AS "_at"')
         wanted = f"{version} > 0 AND ({self.place.where})"
         return f'SELECT {", ".join(columns)} FROM "{self.place.table}" WHERE {wanted}'  # noqa: S608  of places.py
+
+    def _column(self, name: str) -> str:
+        quoted = f'"{name}"'
+        return f"{self.place.reads.get(name, quoted)} AS {quoted}"
 
     def _suspect(self, key: UUID, newest: Newest | None, row: Row | None, target: int | None = None) -> None:
         why = self._difference(newest, row)

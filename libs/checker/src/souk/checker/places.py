@@ -1,11 +1,12 @@
 """Where the services keep what is on topics: the owner's table of each, and every reader's copy.
 
-Read off the services' `store/tables.py` and `subscriptions.py`, and said again here on purpose: a column
-that is renamed there must be renamed here by somebody who looks.
+Read off the services' `store/tables.py` and `subscriptions.py`, and said again here on purpose. A column is
+compared with the field of its name; `tests/test_compared.py` says which are, so that one that is renamed
+leaves the comparison by somebody who looks.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from souk.contracts.state import State
@@ -39,7 +40,8 @@ class Place:
 
     version: SQL; a row at 0 is a placeholder and counts as none. where: SQL; which rows are this topic's.
     but, only: of the columns that are named like a field, those that say something else, or those that say
-    the same; without either all are compared. needs: the field without which nobody keeps a copy.
+    the same; without either all are compared. reads: SQL of a column that says the same in another way.
+    needs: the field without which nobody keeps a copy.
     at: the instant's column where either side forgets what is older than `EXPIRES`.
     """
 
@@ -49,6 +51,7 @@ class Place:
     where: str = "true"
     but: frozenset[str] = frozenset()
     only: frozenset[str] | None = None
+    reads: Mapping[str, str] = field(default_factory=dict)
     needs: str | None = None
     at: str | None = None
 
@@ -152,7 +155,9 @@ COPIES: Mapping[type[State], tuple[Place, ...]] = {
             "billing",
             "item",
             where="kind = 3",
-            only=_FACT | {"currency", "disputed"},
+            only=_FACT | {"currency", "disputed", "lines"},
+            # An order without lines has none there.
+            reads={"lines": "coalesce(lines, '[]')"},
             needs="participation_id",
         ),
     ),
