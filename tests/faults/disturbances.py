@@ -8,7 +8,7 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -34,6 +34,15 @@ _OWNED = {(place.service, place.table) for place in OWNERS.values()}
 _READ_COPIES = sorted(
     {(place.service, place.table) for places in COPIES.values() for place in places} - _OWNED
 )
+_PURE_COPIES: Mapping[Service, Sequence[str]] = {
+    "campaign": ("budget",),
+    "influencer": ("account", "budget", "organisation", "user_levels"),
+    "notify": ("campaign", "contact", "influencer", "participation", "payment", "post", "user_level"),
+}
+"""Copies with nothing of their service's own, of services that decide nothing for good while one is away.
+Influencer's campaigns know what was announced; billing's accounts, participations and items are its ledger's.
+Not here are tracking's, by which posts and orders are judged, and billing's payees, from whom taxes follow.
+"""
 _REFUSE = """
 CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'refused'; END $$;
 CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON "{table}" FOR EACH ROW
@@ -223,7 +232,13 @@ async def lose_kafka(scene: Scene) -> None:
 
 
 async def rebuild_copies(scene: Scene) -> None:
-    await scene.cluster.command(scene.service(), "rebuild")
+    """A service writes its copies anew; every second time one of them has lost all its rows before."""
+    service = scene.service()
+    if service in _PURE_COPIES and scene.chance.random() < 0.5:
+        table = scene.chance.choice(_PURE_COPIES[service])
+        scene.meets(f"{service}.{table} loses all rows")
+        await _administer(scene, service, f'DELETE FROM "{table}"')
+    await scene.cluster.command(service, "rebuild")
 
 
 async def refuse_records(scene: Scene) -> None:
