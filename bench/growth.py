@@ -19,7 +19,7 @@ import asyncpg
 import billing
 import psutil
 import stored
-from harness import Result, Size, alternate, in_child
+from harness import Memory, Result, Size, alternate, in_child
 from place import Place, produce, record_of, services
 
 from souk.billing.main import SERVICE
@@ -75,12 +75,13 @@ async def measure(size: Size) -> list[Result]:
         ]
         for side in (small, grown):
             await migrate(side.place.database("billing"), SERVICE.migrations_folder())
+        memory = stack.enter_context(Memory())
         for step in steps:
             await _grow(grown, step // stored.FACTS)
             figures, limits = await alternate(
                 # Those before the last only show how it came.
                 size.rounds if step == steps[-1] else 3,
-                partial(_rate, grown),
+                partial(_rate, grown, memory),
                 partial(_rate, small),
                 before=partial(_prepare, small, grown),
             )
@@ -96,6 +97,7 @@ async def measure(size: Size) -> list[Result]:
             unit=f"× the cost at {_SMALL:,} stored facts",
             figures=ratios[steps[-1]],
             at_most=1.2,
+            memory=memory.peaks,
             also={
                 **_spreads("at", ratios),
                 **_spreads("PostgreSQL's processor time at", busy),
@@ -148,10 +150,17 @@ async def _publish(access: KafkaAccess, campaigns: list[int], versions: range) -
     await produce(access, [record_of(POSTS, post) for post in stored.facts(campaigns, versions)])
 
 
-async def _rate(side: _Side) -> float:
+async def _rate(side: _Side, memory: Memory | None = None) -> float:
     """Facts a second until all that was told is taken in."""
     place, before = side.place, _busy(side)
-    rate: float = await in_child(billing.take, place.database("billing"), place.access("billing"), side.told)
+    rate: float = await in_child(
+        billing.take,
+        place.database("billing"),
+        place.access("billing"),
+        side.told,
+        memory=memory,
+        name="billing's intake",
+    )
     side.busy.append(_busy(side) - before)
     return rate
 

@@ -91,7 +91,7 @@ async def _measure(size: Size, place: Place, asked: Sequence[bytes], memory: Mem
                 "most ms": max(milliseconds),
                 "answered a second": paced.rate,
             },
-            note="a click costs 300 µs of all processes together, which fills two cores: docs/decisions/0010",
+            note="all together take 1.5 of two cores, the client most of the rest: docs/decisions/0010",
         ),
         Result(
             workload="clicks uncounted after 3 s",
