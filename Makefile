@@ -62,7 +62,7 @@ imports:
 tests:
 	@$(RUN) pytest -n 3 --no-loadscope-reorder -m "not long" tests/faults/test_rig.py tests/journeys/test_month.py tests services libs deploy $(ARGS)
 
-test-long: install ## what takes longer: every process killed in turn
+test-long: install ## what takes longer: every process killed in turn, faults by new seeds, mutants
 	@$(RUN) pytest -m long $(ARGS)
 
 faults: install ## load and faults by SEED, for ROUNDS of FOR seconds, and what they broke
