@@ -264,6 +264,17 @@ async def test_the_end_is_told_when_it_comes_where_it_was_moved_to(house: House)
     assert [row[0] for row in await house.deliveries()] == ["campaign.finished"]
 
 
+async def test_an_end_is_told_later_when_the_campaigns_copy_is_lost(house: House) -> None:
+    await house.hear(contact(), campaign(), participation())
+    await house.execute("DELETE FROM campaign")
+    house.advance(26 * DAY)
+
+    await house.work_off()
+    assert await house.deliveries() == []
+
+    assert [row[0] for row in await house.told(campaign())] == ["campaign.finished"]
+
+
 async def test_a_late_participation_is_told_what_became_of_its_campaign(house: House) -> None:
     await house.hear(contact(), campaign())
     house.advance(25 * DAY)

@@ -44,6 +44,8 @@ async def keep_budgets(work: Work, budgets: Sequence[Budget]) -> None:
 async def finish(work: Work, timer: Timer) -> None:
     """The campaign's end is there: the timer is moved in the same unit as the copy of the campaign."""
     campaign = await copies.lock_campaign(work, UUID(timer.subject))
+    if campaign.ends_at is None:
+        return  # The copy is lost: its record, when it comes again, sets the timer again.
     if finished := await occasions.record_finish(work, campaign.id, campaign.ends_at):
         _have_told(work, [finished])
 
