@@ -8,10 +8,11 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import asyncpg
 import httpx
@@ -40,7 +41,10 @@ CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON "{table}" FOR EACH ROW
   WHEN (get_byte(uuid_send(NEW.id), 15) % 3 = 0) EXECUTE FUNCTION refuse();
 """
 
+_REFUSED = "SELECT count(*) FROM parked WHERE error LIKE '%P0001%'"
+"""What was parked because of `refuse`: PostgreSQL's code of RAISE."""
 
+T = TypeVar("T")
 Fault = Callable[[Scene], Awaitable[None]]
 
 
@@ -96,15 +100,20 @@ async def wipe_valkey(scene: Scene) -> None:
 
 
 async def cut(scene: Scene) -> None:
+    ended = 0
     for _ in range(scene.chance.randint(1, 5)):
-        scene.link().cut()
+        ended += scene.link().cut()
         await asyncio.sleep(scene.chance.random())
+    if not ended:
+        raise LookupError("there was no connection")
 
 
 async def refuse(scene: Scene) -> None:
     link = scene.link()
-    link.refuse()
+    ended = link.refuse()
     await _restore(scene, link)
+    if not ended:
+        raise LookupError("there was no connection")
 
 
 async def delay(scene: Scene) -> None:
@@ -153,31 +162,57 @@ async def move_clock(scene: Scene) -> None:
 
 async def slow_outside(scene: Scene) -> None:
     """Mail, push and platforms answer late, or when nobody waits any more."""
+    faults = {}
     for prefix, patience in _PATIENCE_OUTSIDE.items():
         seconds = scene.chance.uniform(0.5, scene.longest)
         times = scene.chance.randint(1, 10)
         if scene.chance.random() < 0.5:
             seconds, times = patience + 2, 1
-        await _outside(scene, prefix, slow=seconds, times=times)
+        faults[prefix] = {"slow": seconds, "times": times}
+    await _outside(scene, faults)
 
 
 async def fail_outside(scene: Scene) -> None:
     """They answer that they can't."""
-    for prefix in _PATIENCE_OUTSIDE:
-        await _outside(scene, prefix, status=503, times=scene.chance.randint(1, 10))
+    await _outside(
+        scene, {each: {"status": 503, "times": scene.chance.randint(1, 10)} for each in _PATIENCE_OUTSIDE}
+    )
 
 
 async def break_outside(scene: Scene) -> None:
     """They do what they were asked, and the connection breaks before their answer."""
-    for prefix in _PATIENCE_OUTSIDE:
-        await _outside(scene, prefix, reset=True, times=scene.chance.randint(1, 10))
+    await _outside(
+        scene, {each: {"reset": True, "times": scene.chance.randint(1, 10)} for each in _PATIENCE_OUTSIDE}
+    )
 
 
-async def _outside(scene: Scene, prefix: str, **fault: Any) -> None:
-    scene.meets(f"{prefix} {fault}")
-    async with httpx.AsyncClient(trust_env=False) as client:
-        answer = await client.post(f"{scene.cluster.standins}/faults", json={"path_prefix": prefix, **fault})
-    answer.raise_for_status()
+async def _outside(scene: Scene, faults: Mapping[str, Mapping[str, Any]]) -> None:
+    """Have a fault happen below each path. Returns after a while, when one at least has happened; what is
+    left may happen until the suite is healed."""
+    asked: dict[int, tuple[str, int]] = {}
+    async with httpx.AsyncClient(base_url=scene.cluster.standins, trust_env=False) as client:
+        for prefix, fault in faults.items():
+            scene.meets(f"{prefix} {fault}")
+            answer = await client.post("/faults", json={"path_prefix": prefix, **fault})
+            asked[answer.raise_for_status().json()["id"]] = (prefix, fault["times"])
+
+        async def happened() -> list[str]:
+            answer = await client.get("/faults")
+            left = {each["id"]: each["times"] for each in answer.raise_for_status().json()["items"]}
+            return [prefix for number, (prefix, times) in asked.items() if left.get(number, 0) < times]
+
+        await scene.a_while()
+        scene.meets(f"happened: {' '.join(await _found(happened, 'nobody asked for it'))}")
+
+
+async def _found(look: Callable[[], Awaitable[T]], otherwise: str) -> T:
+    """What `look` finds, once it finds something. Raises LookupError when that takes too long."""
+    until = time.monotonic() + _TRY_SECONDS
+    while not (found := await look()):
+        if time.monotonic() > until:
+            raise LookupError(otherwise)
+        await asyncio.sleep(_TRY_AGAIN_SECONDS)
+    return found
 
 
 async def rewind_group(scene: Scene) -> None:
@@ -232,8 +267,13 @@ async def refuse_records(scene: Scene) -> None:
     service, table = scene.chance.choice(_READ_COPIES)
     scene.meets(f"{service}.{table}")
     await _administer(scene, service, _REFUSE.format(table=table))
+
+    async def parked() -> int:
+        return await _asked(scene, service, _REFUSED)
+
     try:
         await scene.a_while()
+        scene.meets(f"{await _found(parked, f'{service}.{table} was not written')} are parked")
     finally:
         await _administer(scene, service, "DROP FUNCTION refuse() CASCADE")
     last: int | None = 0
@@ -244,9 +284,20 @@ async def refuse_records(scene: Scene) -> None:
 
 
 async def _administer(scene: Scene, service: Service, statements: str) -> None:
+    async with _administration(scene, service) as connection:
+        await connection.execute(statements)
+
+
+async def _asked(scene: Scene, service: Service, question: str) -> Any:
+    async with _administration(scene, service) as connection:
+        return await connection.fetchval(question)
+
+
+@asynccontextmanager
+async def _administration(scene: Scene, service: Service) -> AsyncIterator[asyncpg.Connection]:
     connection = await asyncpg.connect(scene.cluster.stack.postgres.url("admin", service), timeout=10)
     try:
-        await connection.execute(statements)
+        yield connection
     finally:
         await connection.close()
 

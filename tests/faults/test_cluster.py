@@ -1,6 +1,7 @@
 """The cluster is whole, its processes can be ended, frozen and held, and nothing goes past its links."""
 
 import asyncio
+import random
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -14,6 +15,11 @@ import pytest
 import records
 from cluster import Cluster, cluster
 from confluent_kafka.admin import AdminClient, ConfigResource
+from disturbances import break_outside, cut, refuse
+from history import History
+from market import Market
+from mutants import Aim
+from scene import Scene
 
 from souk.contracts.topic import SERVICES, Service
 from souk.contracts.topics.influencers import INFLUENCERS
@@ -37,6 +43,14 @@ async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Clu
 async def client() -> AsyncIterator[httpx.AsyncClient]:
     async with httpx.AsyncClient(timeout=30, trust_env=False) as opened:
         yield opened
+
+
+@pytest.fixture
+async def scene(running: Cluster) -> AsyncIterator[Scene]:
+    """Where faults last for a second."""
+    market = Market(running.gateway, running.folder, (), 1, History())
+    yield Scene(running, market, random.Random(1), 1.0, lambda _: None, set())
+    await market.close()
 
 
 async def sign_up(running: Cluster) -> UUID:
@@ -236,6 +250,24 @@ async def test_healed_it_is_whole_again(running: Cluster) -> None:
     assert len(running.pulses) == 11
     assert await known_to(running, "billing", made)
     assert await known_to(running, "notify", made)
+
+
+async def test_a_fault_that_nothing_meets_is_not_carried_out(running: Cluster, scene: Scene) -> None:
+    scene.aim = Aim(services=["campaign"], servers=["kafka"])
+    link = running.links["campaign.kafka"]
+
+    async def nobody_is_connected() -> bool:
+        return not link.cut()
+
+    for fault in (cut, refuse):
+        link.refuse()
+        await eventually(nobody_is_connected)
+        with pytest.raises(LookupError, match="no connection"):
+            await fault(scene)
+    link.restore()
+    with pytest.raises(LookupError, match="nobody asked"):
+        await break_outside(scene)
+    await running.heal()
 
 
 async def test_a_topic_can_be_cut_off_and_is_kept_as_before(running: Cluster) -> None:
