@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil  # type: ignore[import-untyped]
 from proxy import KafkaConversation, Link, PostgresConversation
 
@@ -116,7 +117,8 @@ class Cluster:
         )
 
     async def heal(self) -> None:
-        """Make links sound, have what is frozen go on, start what is held; returns when all is ready."""
+        """Make links sound, have what is frozen go on, start what is held, switch off what is left of faults
+        outside; returns when all is ready."""
         for link in self.links.values():
             link.restore()
         for name in self.supervisor.children:
@@ -124,6 +126,8 @@ class Cluster:
         held = [name for name, child in self.supervisor.children.items() if child.state == "held"]
         await asyncio.gather(*map(self.restart, held))
         await self.ready()
+        async with httpx.AsyncClient(trust_env=False) as client:
+            (await client.delete(f"{self.standins}/faults")).raise_for_status()
 
     async def lose_brokers(self) -> None:
         """Kill all brokers, delete their data and start them anew, with every topic, but without a record."""

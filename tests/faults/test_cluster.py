@@ -235,7 +235,9 @@ async def test_a_held_worker_leaves_its_work_to_the_other(running: Cluster) -> N
     assert "influencer-worker-1" in running.pulses
 
 
-async def test_healed_it_is_whole_again(running: Cluster) -> None:
+async def test_healed_it_is_whole_again(running: Cluster, client: httpx.AsyncClient) -> None:
+    faults = f"{running.standins}/faults"
+    await client.post(faults, json={"path_prefix": "/push", "reset": True})
     await running.hold("tracking-redirect")
     await running.hold("kafka")
     running.freeze("valkey")
@@ -245,6 +247,7 @@ async def test_healed_it_is_whole_again(running: Cluster) -> None:
 
     await running.heal()
 
+    assert (await client.get(faults)).json() == {"items": []}
     made = await sign_up(running)
     await clock.settle(running.pulses)
     assert len(running.pulses) == 11
