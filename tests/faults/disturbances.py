@@ -31,6 +31,7 @@ _TRY_SECONDS, _TRY_AGAIN_SECONDS = 30.0, 1.0
 """For so long a fault begins again that another was in the way of."""
 _PATIENCE_OUTSIDE = {"/youtube": 10.0, "/smtp/rcpt": 30.0, "/smtp/data": 30.0, "/push": 10.0}
 """Seconds after which the services wait no longer for an answer."""
+_REFUSED_FOR_GOOD = 0.1
 _OWNED = {(place.service, place.table) for place in OWNERS.values()}
 _READ_COPIES = sorted(
     {(place.service, place.table) for places in COPIES.values() for place in places} - _OWNED
@@ -173,10 +174,17 @@ async def slow_outside(scene: Scene) -> None:
 
 
 async def fail_outside(scene: Scene) -> None:
-    """They answer that they can't."""
-    await _outside(
-        scene, {each: {"status": 503, "times": scene.chance.randint(1, 10)} for each in _PATIENCE_OUTSIDE}
-    )
+    """They answer that they can't for now; mail seldom that it never will."""
+    faults = {}
+    for prefix in _PATIENCE_OUTSIDE:
+        status, times = 503, scene.chance.randint(1, 10)
+        if prefix.startswith("/smtp"):
+            status = 451
+            if scene.chance.random() < _REFUSED_FOR_GOOD:
+                # An address that is refused for good gets no mail for the rest of the play.
+                status, times = 550, 1
+        faults[prefix] = {"status": status, "times": times}
+    await _outside(scene, faults)
 
 
 async def break_outside(scene: Scene) -> None:
