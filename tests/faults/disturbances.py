@@ -176,7 +176,7 @@ async def slow_outside(scene: Scene) -> None:
 async def fail_outside(scene: Scene) -> None:
     """They answer that they can't for now; mail seldom that it never will."""
     faults = {}
-    for prefix in _PATIENCE_OUTSIDE:
+    for prefix in (*_PATIENCE_OUTSIDE, "/smtp/mail"):
         status, times = 503, scene.chance.randint(1, 10)
         if prefix.startswith("/smtp"):
             status = 451
