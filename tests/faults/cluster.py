@@ -52,6 +52,9 @@ class Cluster:
     _ports: Mapping[str, int]
     _start: tuple[str, ...]
 
+    def workers(self, service: Service) -> list[str]:
+        return [name for name in self.service_processes if name.startswith(f"{service}-worker-")]
+
     @property
     def clock(self) -> Path:
         return self.folder.clock
@@ -96,10 +99,18 @@ class Cluster:
     def thaw(self, name: str) -> None:
         self._signal(name, signal.SIGCONT)
 
-    async def hold(self, name: str) -> None:
-        """End a process as `kill` does and keep it down until `restart`; returns when it is down."""
+    async def hold(self, name: str, *, in_order: bool = False) -> None:
+        """End a process as `kill` does and keep it down until `restart`; returns when it is down.
+
+        in_order: ask it to end, and kill it only when it doesn't in time.
+        """
         child = self.supervisor.children[name]
         child.wanted.clear()
+        if in_order:
+            await self.supervisor.kill(name, signal.SIGTERM, hold=True)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(child.spec.stop_within):
+                    await self.supervisor.until(lambda: child.state == "held")
         self._signal(name, signal.SIGKILL)
         await self.supervisor.until(lambda: child.state == "held")
 

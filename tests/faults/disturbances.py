@@ -24,6 +24,7 @@ from proxy import Link
 from scene import Scene
 
 from souk.checker.places import COPIES, OWNERS
+from souk.contracts import acl
 from souk.contracts.topic import SERVICES, Service
 
 _BURST_SECONDS = 0.1
@@ -32,6 +33,7 @@ _TRY_SECONDS, _TRY_AGAIN_SECONDS = 30.0, 1.0
 _PATIENCE_OUTSIDE = {"/youtube": 10.0, "/smtp/rcpt": 30.0, "/smtp/data": 30.0, "/push": 10.0}
 """Seconds after which the services wait no longer for an answer."""
 _REFUSED_FOR_GOOD = 0.1
+_REWIND = "UPDATE consumer_offset SET next_offset = 0"
 _OWNED = {(place.service, place.table) for place in OWNERS.values()}
 _READ_COPIES = sorted(
     {(place.service, place.table) for places in COPIES.values() for place in places} - _OWNED
@@ -224,8 +226,20 @@ async def _found(look: Callable[[], Awaitable[T]], otherwise: str) -> T:
 
 
 async def rewind_group(scene: Scene) -> None:
-    """All positions of a service go back to the beginning, where they count: in its database."""
-    await _administer(scene, scene.service(), "UPDATE consumer_offset SET next_offset = 0")
+    """All positions of a service go back to the beginning: those in Kafka, which takes that of a group that
+    has ended alone, and those in its database, where they count, before or after it has begun again."""
+    service = scene.service()
+    workers = scene.cluster.workers(service)
+    both_at_once = scene.chance.random() < 0.5
+    try:
+        await asyncio.gather(*(scene.cluster.hold(each, in_order=True) for each in workers))
+        await records.rewind(scene.cluster.stack, acl.group(service))
+        if both_at_once:
+            await _administer(scene, service, _REWIND)
+    finally:
+        await asyncio.gather(*map(scene.cluster.restart, workers))
+    if not both_at_once:
+        await _administer(scene, service, _REWIND)
 
 
 async def resend(scene: Scene) -> None:

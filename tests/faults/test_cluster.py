@@ -14,6 +14,7 @@ import psutil
 import pytest
 import records
 from cluster import Cluster, cluster
+from confluent_kafka import ConsumerGroupTopicPartitions
 from confluent_kafka.admin import AdminClient, ConfigResource
 from disturbances import break_outside, cut, refuse
 from history import History
@@ -21,6 +22,7 @@ from market import Market
 from mutants import Aim
 from scene import Scene
 
+from souk.contracts import acl
 from souk.contracts.topic import SERVICES, Service
 from souk.contracts.topics.influencers import INFLUENCERS
 from souk.local import clock, tokens
@@ -31,6 +33,8 @@ from souk.local.supervisor import Supervisor
 
 pytestmark = pytest.mark.long
 PATIENCE = 60.0
+SESSION_SECONDS = 10.0
+"""For so long Kafka takes a worker that was killed for a member of its group."""
 
 
 @pytest.fixture(scope="module")
@@ -270,6 +274,25 @@ async def test_a_fault_that_nothing_meets_is_not_carried_out(running: Cluster, s
     link.restore()
     with pytest.raises(LookupError, match="nobody asked"):
         await break_outside(scene)
+    await running.heal()
+
+
+async def test_a_group_that_has_ended_in_order_can_be_set_back_at_once(running: Cluster) -> None:
+    await clock.settle(running.pulses)
+    group, workers = acl.group("billing"), running.workers("billing")
+    admin = AdminClient(running.stack.kafka.settings("admin"))
+
+    def told() -> set[int]:
+        [asked] = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)]).values()
+        return {each.offset for each in asked.result(PATIENCE).topic_partitions}
+
+    assert told() != {0}
+    began = time.monotonic()
+    await asyncio.gather(*(running.hold(each, in_order=True) for each in workers))
+    await records.rewind(running.stack, group)
+
+    assert told() == {0}
+    assert time.monotonic() - began < SESSION_SECONDS
     await running.heal()
 
 
