@@ -149,13 +149,18 @@ async def _restore(scene: Scene, link: Link) -> None:
 
 
 async def fewer_workers(scene: Scene) -> None:
-    """Workers leave and come back: the partitions move twice."""
-    service = scene.service()
-    workers = [name for name in scene.cluster.service_processes if name.startswith(f"{service}-worker-")]
-    gone = scene.chance.choice(workers)
-    for _ in range(scene.chance.randint(1, 2)):
-        await scene.cluster.hold(gone)
-        await scene.a_while()
+    """A worker leaves, in order or not, and comes back: the partitions move twice. Or one after another
+    leaves for a moment, so that they move before they have come to rest."""
+    workers = scene.cluster.workers(scene.service())
+    is_storm = scene.chance.random() < 0.5
+    for _ in range(scene.chance.randint(3, 5) if is_storm else 1):
+        gone, in_order = scene.chance.choice(workers), scene.chance.random() < 0.5
+        scene.meets(f"{gone} ends {'in order' if in_order else 'at once'}")
+        await scene.cluster.hold(gone, in_order=in_order)
+        if is_storm:
+            await asyncio.sleep(scene.chance.random())
+        else:
+            await scene.a_while()
         await scene.cluster.restart(gone)
 
 
