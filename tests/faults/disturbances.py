@@ -126,9 +126,15 @@ async def delay(scene: Scene) -> None:
 
 
 async def half_open(scene: Scene) -> None:
+    """Connections say nothing for a while; then they go on, or end without what they kept back."""
     link = scene.link()
     link.half_open()
-    await _restore(scene, link)
+    try:
+        await scene.a_while()
+        if scene.chance.random() < 0.5:
+            scene.meets(f"{link.cut()} connections end")
+    finally:
+        link.restore()
 
 
 async def lose_answers(scene: Scene) -> None:
