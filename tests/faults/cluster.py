@@ -234,7 +234,9 @@ async def _end(running: Cluster) -> None:
     """At once: what is of interest has been read, and a frozen process would not stop in order."""
     for name in (*running.service_processes, *running.brokers):
         running.supervisor.children[name].wanted.clear()
-        await running.kill(name)
+        # One that did not start is the reason why all end.
+        with suppress(LookupError):
+            await running.kill(name)
     # PostgreSQL leaves shared memory behind when it is killed. This is its way to stop without delay.
     running.thaw("postgres")
     await running.supervisor.kill("postgres", signal.SIGQUIT, hold=True)

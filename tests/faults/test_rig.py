@@ -1,5 +1,6 @@
 """Load and faults break nothing: two minutes by one seed, and longer by new ones."""
 
+import json
 import os
 import random
 import re
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from disturbances import HEAVY, LIGHT
-from mutants import MUTANTS
+from mutants import MUTANTS, Mutant
 from plans import planned
 from rounds import Report, play
 from shrinking import shorter
@@ -32,6 +33,17 @@ async def test_two_minutes_of_load_and_faults_break_nothing(tmp_path: Path) -> N
     assert report.sound, await found(report)
     assert report.acknowledged > 100
     assert report.faults.total() == 9
+
+
+@pytest.mark.long
+async def test_a_suite_that_does_not_start_is_a_finding(tmp_path: Path) -> None:
+    unknown = Mutant("unknown", "", (), ())
+
+    report = await play(tmp_path, 1, planned(1, 1, LIGHT, HEAVY), _SECONDS, mutants=[unknown])
+
+    [words] = report.broken
+    assert words.startswith("ended: StackError")
+    assert json.loads((tmp_path / "report.json").read_text())["broken"] == [words]
 
 
 @pytest.mark.long
