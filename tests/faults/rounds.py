@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 OPENING = datetime(2017, 1, 31, 6, tzinfo=UTC)
 """A payment run is due after some 40 s of load."""
 MAKERS, PEOPLE = 24, 8
+SECONDS, SECONDS_OF_MUTANTS = 20.0, 40.0
+"""Of load in each round, where nothing else is asked for. Mutants need the second to be caught by."""
 _TICK_SECONDS, _TICK = 0.25, timedelta(minutes=45)
 _REST_SECONDS = 150.0
 _REST_SECONDS_OF_MUTANTS = 90.0

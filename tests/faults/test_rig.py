@@ -10,10 +10,9 @@ import pytest
 from disturbances import HEAVY, LIGHT
 from mutants import MUTANTS, Mutant
 from plans import planned
-from rounds import Report, play
+from rounds import SECONDS, Report, play
 from shrinking import shorter
 
-_SECONDS = 20.0
 _SHRINK_SECONDS = 240.0
 _NEW = os.environ.get("SOUK_FAULTS_SEED") or str(random.SystemRandom().randrange(1, 1_000_000))
 """Of the long tests; set it to have them play the same again."""
@@ -21,14 +20,14 @@ _NEW = os.environ.get("SOUK_FAULTS_SEED") or str(random.SystemRandom().randrange
 
 async def found(report: Report) -> str:
     """What broke, what plays it again, and the shortest history of it."""
-    again = f"make faults SEED={report.seed} ROUNDS={report.rounds} FOR={_SECONDS:g}"
-    short = await shorter(report, _SECONDS, within=_SHRINK_SECONDS)
+    again = f"make faults SEED={report.seed} ROUNDS={report.rounds} FOR={report.load_seconds:g}"
+    short = await shorter(report, report.load_seconds, within=_SHRINK_SECONDS)
     return "\n".join([report.line(), *report.broken[:40], *short.about, f"again: {again}"])
 
 
 @pytest.mark.timeout(900)
 async def test_two_minutes_of_load_and_faults_break_nothing(tmp_path: Path) -> None:
-    report = await play(tmp_path, 1, planned(1, 2, LIGHT, HEAVY), _SECONDS)
+    report = await play(tmp_path, 1, planned(1, 2, LIGHT, HEAVY), SECONDS)
 
     assert report.sound, await found(report)
     assert report.acknowledged > 100
@@ -39,7 +38,7 @@ async def test_two_minutes_of_load_and_faults_break_nothing(tmp_path: Path) -> N
 async def test_a_suite_that_does_not_start_is_a_finding(tmp_path: Path) -> None:
     unknown = Mutant("unknown", "", (), ())
 
-    report = await play(tmp_path, 1, planned(1, 1, LIGHT, HEAVY), _SECONDS, mutants=[unknown])
+    report = await play(tmp_path, 1, planned(1, 1, LIGHT, HEAVY), SECONDS, mutants=[unknown])
 
     [words] = report.broken
     assert words.startswith("ended: StackError")
@@ -51,7 +50,7 @@ async def test_a_suite_that_does_not_start_is_a_finding(tmp_path: Path) -> None:
 async def test_new_seeds_break_nothing(tmp_path: Path) -> None:
     seed = int(_NEW)
 
-    report = await play(tmp_path, seed, planned(seed, 8, LIGHT, HEAVY), _SECONDS)
+    report = await play(tmp_path, seed, planned(seed, 8, LIGHT, HEAVY), SECONDS)
 
     assert report.sound, await found(report)
 
@@ -60,9 +59,9 @@ async def test_new_seeds_break_nothing(tmp_path: Path) -> None:
 @pytest.mark.timeout(1200)
 async def test_what_breaks_is_told_by_its_shortest_history(tmp_path: Path) -> None:
     keeps_versions = [MUTANTS["version_kept"]]
-    broken = await play(tmp_path, 1, planned(1, 2, LIGHT, HEAVY), _SECONDS, mutants=keeps_versions)
+    broken = await play(tmp_path, 1, planned(1, 2, LIGHT, HEAVY), SECONDS, mutants=keeps_versions)
 
-    short = await shorter(broken, _SECONDS, within=_SHRINK_SECONDS, mutants=keeps_versions)
+    short = await shorter(broken, SECONDS, within=_SHRINK_SECONDS, mutants=keeps_versions)
 
     assert not broken.sound
     assert short.plan == [[]], "it needs no fault"
