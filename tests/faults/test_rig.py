@@ -7,12 +7,14 @@ import re
 from pathlib import Path
 
 import pytest
-from disturbances import HEAVY, LIGHT
+from disturbances import FAULTS, HEAVY, LIGHT
 from mutants import MUTANTS, Mutant
 from plans import planned
 from rounds import SECONDS, Report, play
 from shrinking import shorter
 
+_LONG_SECONDS = 60.0
+"""So that a fault may last for 30 s, longer than a relay's hold on its shards."""
 _SHRINK_SECONDS = 240.0
 _NEW = os.environ.get("SOUK_FAULTS_SEED") or str(random.SystemRandom().randrange(1, 1_000_000))
 """Of the long tests; set it to have them play the same again."""
@@ -49,8 +51,10 @@ async def test_a_suite_that_does_not_start_is_a_finding(tmp_path: Path) -> None:
 @pytest.mark.timeout(3600)
 async def test_new_seeds_break_nothing(tmp_path: Path) -> None:
     seed = int(_NEW)
+    plan = planned(seed, 10, LIGHT, HEAVY)
+    assert {fault.name for faults in plan for fault in faults} == FAULTS.keys(), "each kind comes"
 
-    report = await play(tmp_path, seed, planned(seed, 8, LIGHT, HEAVY), SECONDS)
+    report = await play(tmp_path, seed, plan, _LONG_SECONDS)
 
     assert report.sound, await found(report)
 
