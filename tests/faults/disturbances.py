@@ -8,8 +8,8 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Set
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -26,6 +26,7 @@ from scene import Scene
 from souk.checker.places import COPIES, OWNERS
 from souk.contracts import acl
 from souk.contracts.topic import SERVICES, Service
+from souk.contracts.topics import TOPICS
 
 _BURST_SECONDS = 0.1
 _TRY_SECONDS, _TRY_AGAIN_SECONDS = 30.0, 1.0
@@ -33,15 +34,27 @@ _TRY_SECONDS, _TRY_AGAIN_SECONDS = 30.0, 1.0
 _PATIENCE_OUTSIDE = {"/youtube": 10.0, "/smtp/rcpt": 30.0, "/smtp/data": 30.0, "/push": 10.0}
 """Seconds after which the services wait no longer for an answer."""
 _REFUSED_FOR_GOOD = 0.1
-_REWIND = "UPDATE consumer_offset SET next_offset = 0"
 _OWNED = {(place.service, place.table) for place in OWNERS.values()}
+_STILL = {
+    *(("billing", "member"), ("tracking", "member")),
+    *(("influencer", "user_levels"), ("notify", "user_level")),
+}
+"""What load does not change, nor is it written when it is read again."""
 _READ_COPIES = sorted(
-    {(place.service, place.table) for places in COPIES.values() for place in places} - _OWNED
+    (place.service, place.table, topic.name)
+    for topic in TOPICS
+    for place in COPIES.get(topic.state, ())
+    if (place.service, place.table) not in _OWNED | _STILL
 )
+_CROWDED = {"billing.budgets.v1", "campaign.campaigns.v1", "influencer.participations.v1"}
+"""Of which so many records are in one partition that the breaker opens when none can be applied."""
+_ANY = {topic for _, _, topic in _READ_COPIES}
+_REWIND = "UPDATE consumer_offset SET next_offset = 0"
+_CHOSEN = "get_byte(uuid_send(new.id), 15) % {one_in} = 0"
 _REFUSE = """
 CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'refused'; END $$;
 CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON "{table}" FOR EACH ROW
-  WHEN (get_byte(uuid_send(NEW.id), 15) % 3 = 0) EXECUTE FUNCTION refuse();
+  WHEN ({chosen}) EXECUTE FUNCTION refuse();
 """
 
 _REFUSED = "SELECT count(*) FROM parked WHERE error LIKE '%P0001%'"
@@ -295,17 +308,33 @@ async def rebuild_copies(scene: Scene) -> None:
 
 
 async def refuse_records(scene: Scene) -> None:
-    """A service can't apply a third of some states, as after a bad deployment, until it can; what it parked
-    meanwhile is tried again."""
-    service, table = scene.chance.choice(_READ_COPIES)
-    scene.meets(f"{service}.{table}")
-    await _administer(scene, service, _REFUSE.format(table=table))
+    """A service reads a topic again and can't apply a third of its states, or none of them, as after a bad
+    deployment, until it can; what it parked meanwhile is tried again."""
+    one_in = scene.chance.choice((1, 3))
+    chosen = _CHOSEN.format(one_in=one_in)
+    service, table, topic = await _copy_with(scene, chosen, _CROWDED if one_in == 1 else _ANY)
+    scene.meets(f"{service}.{table} {topic}, one in {one_in}")
+    await _administer(scene, service, _REFUSE.format(table=table, chosen=chosen))
 
     async def parked() -> int:
         return await _asked(scene, service, _REFUSED)
 
+    async def stopped() -> list[str]:
+        async with httpx.AsyncClient(trust_env=False) as client:
+            answers = [
+                await client.get(f"{scene.cluster.address(each)}/health/ready")
+                for each in scene.cluster.workers(service)
+            ]
+        missing = [words for each in answers for words in each.json().get("missing", {}).values()]
+        return [words for words in missing if words.startswith("stopped")]
+
     try:
-        await scene.a_while()
+        await _administer(scene, service, f"{_REWIND} WHERE topic = '{topic}'")
+        if one_in == 1:
+            with suppress(LookupError):
+                scene.meets(f"{service} {await _found(stopped, 'no partition has so many records')}")
+        else:
+            await scene.a_while()
         scene.meets(f"{await _found(parked, f'{service}.{table} was not written')} are parked")
     finally:
         await _administer(scene, service, "DROP FUNCTION refuse() CASCADE")
@@ -314,6 +343,15 @@ async def refuse_records(scene: Scene) -> None:
         [told] = await scene.cluster.command(service, "deadletter", "retry", "--after", str(last))
         scene.meets(f"{service} {told}")
         last = told["last"]
+
+
+async def _copy_with(scene: Scene, chosen: str, topics: Set[str]) -> tuple[Service, str, str]:
+    """Service, table and topic of a read copy that has such rows."""
+    copies = [each for each in _READ_COPIES if each[2] in topics]
+    for service, table, topic in scene.chance.sample(copies, len(copies)):
+        if await _asked(scene, service, f'SELECT EXISTS (SELECT FROM "{table}" AS new WHERE {chosen})'):
+            return service, table, topic
+    raise LookupError("there are no copies yet")
 
 
 async def _administer(scene: Scene, service: Service, statements: str) -> None:
