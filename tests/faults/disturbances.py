@@ -57,6 +57,8 @@ CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON "{table}" FOR EACH ROW
   WHEN ({chosen}) EXECUTE FUNCTION refuse();
 """
 
+_AWAIT_BATCHES = "BEGIN; LOCK TABLE consumer_offset IN EXCLUSIVE MODE; COMMIT"
+"""Each batch holds its positions until it ends."""
 _REFUSED = "SELECT count(*) FROM parked WHERE error LIKE '%P0001%'"
 """What was parked because of `refuse`: PostgreSQL's code of RAISE."""
 
@@ -338,6 +340,8 @@ async def refuse_records(scene: Scene) -> None:
         scene.meets(f"{await _found(parked, f'{service}.{table} was not written')} are parked")
     finally:
         await _administer(scene, service, "DROP FUNCTION refuse() CASCADE")
+        # What a batch that met it has parked is there for a retry once that batch has ended.
+        await _administer(scene, service, _AWAIT_BATCHES)
     last: int | None = 0
     while last is not None:
         [told] = await scene.cluster.command(service, "deadletter", "retry", "--after", str(last))
