@@ -12,7 +12,7 @@ RUN := $(UV) run --frozen --no-sync
 ARGS ?=
 SEED ?= 1
 ROUNDS ?= 4
-FOR ?= 20
+FOR ?=
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -66,10 +66,10 @@ test-long: install ## what takes longer: every process killed in turn, faults by
 	@$(RUN) pytest -m long $(ARGS)
 
 faults: install ## load and faults by SEED, for ROUNDS of FOR seconds, and what they broke
-	@$(RUN) python tests/faults --seed $(SEED) --rounds $(ROUNDS) --for $(FOR) $(ARGS)
+	@$(RUN) python tests/faults --seed $(SEED) --rounds $(ROUNDS) $(addprefix --for ,$(FOR)) $(ARGS)
 
 mutants: install ## the suite with one guard taken away at a time: the rig must find each
-	@$(RUN) python tests/faults --all-mutants --seed $(SEED) --for $(FOR)
+	@$(RUN) python tests/faults --all-mutants --seed $(SEED) $(addprefix --for ,$(FOR)) $(ARGS)
 
 bench: install ## workloads beside their limits; ARGS='relay intake --quick' chooses
 	@$(RUN) python bench $(ARGS)

@@ -19,14 +19,16 @@ import typer
 from disturbances import HEAVY, LIGHT
 from mutants import MUTANTS, Mutant
 from plans import Plan, Planned, planned
-from rounds import Report, play
+from rounds import SECONDS, SECONDS_OF_MUTANTS, Report, play
 from shrinking import shorter
 
 
 def faults(
     seed: Annotated[int, typer.Option(help="of load and faults")] = 1,
     rounds: Annotated[int, typer.Option(min=1)] = 10,
-    seconds: Annotated[float, typer.Option("--for", min=5, help="of load in each round")] = 20.0,
+    seconds: Annotated[
+        float | None, typer.Option("--for", min=5, help="of load in each round; 20, of mutants 40")
+    ] = None,
     keep: Annotated[Path | None, typer.Option(help="where to leave the data; removed when sound")] = None,
     plan: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="play the plan of this report again")
@@ -46,9 +48,10 @@ def faults(
         if not {*(mutant or ())} <= MUTANTS.keys():
             raise typer.BadParameter(f"one of {', '.join(MUTANTS)}", param_hint="--mutant")
         plays = [[MUTANTS[each] for each in mutant]] if mutant else [[each] for each in MUTANTS.values()]
+        seconds = seconds or SECONDS_OF_MUTANTS
         missed = [_missed(together, seed, seconds, keep, control=control) for together in plays]
         raise typer.Exit(any(missed))
-    chosen = planned(seed, rounds, LIGHT, HEAVY)
+    chosen, seconds = planned(seed, rounds, LIGHT, HEAVY), seconds or SECONDS
     if plan is not None:
         seed, seconds, chosen = _read(plan)
     report, root = _play(seed, chosen, seconds, keep)

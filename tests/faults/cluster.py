@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil  # type: ignore[import-untyped]
 from proxy import KafkaConversation, Link, PostgresConversation
 
@@ -50,6 +51,9 @@ class Cluster:
     links: Mapping[str, Link]
     _ports: Mapping[str, int]
     _start: tuple[str, ...]
+
+    def workers(self, service: Service) -> list[str]:
+        return [name for name in self.service_processes if name.startswith(f"{service}-worker-")]
 
     @property
     def clock(self) -> Path:
@@ -95,10 +99,18 @@ class Cluster:
     def thaw(self, name: str) -> None:
         self._signal(name, signal.SIGCONT)
 
-    async def hold(self, name: str) -> None:
-        """End a process as `kill` does and keep it down until `restart`; returns when it is down."""
+    async def hold(self, name: str, *, in_order: bool = False) -> None:
+        """End a process as `kill` does and keep it down until `restart`; returns when it is down.
+
+        in_order: ask it to end, and kill it only when it doesn't in time.
+        """
         child = self.supervisor.children[name]
         child.wanted.clear()
+        if in_order:
+            await self.supervisor.kill(name, signal.SIGTERM, hold=True)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(child.spec.stop_within):
+                    await self.supervisor.until(lambda: child.state == "held")
         self._signal(name, signal.SIGKILL)
         await self.supervisor.until(lambda: child.state == "held")
 
@@ -116,7 +128,8 @@ class Cluster:
         )
 
     async def heal(self) -> None:
-        """Make links sound, have what is frozen go on, start what is held; returns when all is ready."""
+        """Make links sound, have what is frozen go on, start what is held, switch off what is left of faults
+        outside; returns when all is ready."""
         for link in self.links.values():
             link.restore()
         for name in self.supervisor.children:
@@ -124,6 +137,8 @@ class Cluster:
         held = [name for name, child in self.supervisor.children.items() if child.state == "held"]
         await asyncio.gather(*map(self.restart, held))
         await self.ready()
+        async with httpx.AsyncClient(trust_env=False) as client:
+            (await client.delete(f"{self.standins}/faults")).raise_for_status()
 
     async def lose_brokers(self) -> None:
         """Kill all brokers, delete their data and start them anew, with every topic, but without a record."""
@@ -219,7 +234,9 @@ async def _end(running: Cluster) -> None:
     """At once: what is of interest has been read, and a frozen process would not stop in order."""
     for name in (*running.service_processes, *running.brokers):
         running.supervisor.children[name].wanted.clear()
-        await running.kill(name)
+        # One that did not start is the reason why all end.
+        with suppress(LookupError):
+            await running.kill(name)
     # PostgreSQL leaves shared memory behind when it is killed. This is its way to stop without delay.
     running.thaw("postgres")
     await running.supervisor.kill("postgres", signal.SIGQUIT, hold=True)

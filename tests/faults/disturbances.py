@@ -8,10 +8,11 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence, Set
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import asyncpg
 import httpx
@@ -23,16 +24,27 @@ from proxy import Link
 from scene import Scene
 
 from souk.checker.places import COPIES, OWNERS
+from souk.contracts import acl
 from souk.contracts.topic import SERVICES, Service
+from souk.contracts.topics import TOPICS
 
 _BURST_SECONDS = 0.1
 _TRY_SECONDS, _TRY_AGAIN_SECONDS = 30.0, 1.0
 """For so long a fault begins again that another was in the way of."""
 _PATIENCE_OUTSIDE = {"/youtube": 10.0, "/smtp/rcpt": 30.0, "/smtp/data": 30.0, "/push": 10.0}
 """Seconds after which the services wait no longer for an answer."""
+_REFUSED_FOR_GOOD = 0.1
 _OWNED = {(place.service, place.table) for place in OWNERS.values()}
+_STILL = {
+    *(("billing", "member"), ("tracking", "member")),
+    *(("influencer", "user_levels"), ("notify", "user_level")),
+}
+"""What load does not change, nor is it written when it is read again."""
 _READ_COPIES = sorted(
-    {(place.service, place.table) for places in COPIES.values() for place in places} - _OWNED
+    (place.service, place.table, topic.name)
+    for topic in TOPICS
+    for place in COPIES.get(topic.state, ())
+    if (place.service, place.table) not in _OWNED | _STILL
 )
 _PURE_COPIES: Mapping[Service, Sequence[str]] = {
     "campaign": ("budget",),
@@ -43,13 +55,23 @@ _PURE_COPIES: Mapping[Service, Sequence[str]] = {
 Influencer's campaigns know what was announced; billing's accounts, participations and items are its ledger's.
 Not here are tracking's, by which posts and orders are judged, and billing's payees, from whom taxes follow.
 """
+_CROWDED = {"billing.budgets.v1", "campaign.campaigns.v1", "influencer.participations.v1"}
+"""Of which so many records are in one partition that the breaker opens when none can be applied."""
+_ANY = {topic for _, _, topic in _READ_COPIES}
+_REWIND = "UPDATE consumer_offset SET next_offset = 0"
+_CHOSEN = "get_byte(uuid_send(new.id), 15) % {one_in} = 0"
 _REFUSE = """
 CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'refused'; END $$;
 CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON "{table}" FOR EACH ROW
-  WHEN (get_byte(uuid_send(NEW.id), 15) % 3 = 0) EXECUTE FUNCTION refuse();
+  WHEN ({chosen}) EXECUTE FUNCTION refuse();
 """
 
+_AWAIT_BATCHES = "BEGIN; LOCK TABLE consumer_offset IN EXCLUSIVE MODE; COMMIT"
+"""Each batch holds its positions until it ends."""
+_REFUSED = "SELECT count(*) FROM parked WHERE error LIKE '%P0001%'"
+"""What was parked because of `refuse`: PostgreSQL's code of RAISE."""
 
+T = TypeVar("T")
 Fault = Callable[[Scene], Awaitable[None]]
 
 
@@ -105,15 +127,20 @@ async def wipe_valkey(scene: Scene) -> None:
 
 
 async def cut(scene: Scene) -> None:
+    ended = 0
     for _ in range(scene.chance.randint(1, 5)):
-        scene.link().cut()
+        ended += scene.link().cut()
         await asyncio.sleep(scene.chance.random())
+    if not ended:
+        raise LookupError("there was no connection")
 
 
 async def refuse(scene: Scene) -> None:
     link = scene.link()
-    link.refuse()
+    ended = link.refuse()
     await _restore(scene, link)
+    if not ended:
+        raise LookupError("there was no connection")
 
 
 async def delay(scene: Scene) -> None:
@@ -123,9 +150,15 @@ async def delay(scene: Scene) -> None:
 
 
 async def half_open(scene: Scene) -> None:
+    """Connections say nothing for a while; then they go on, or end without what they kept back."""
     link = scene.link()
     link.half_open()
-    await _restore(scene, link)
+    try:
+        await scene.a_while()
+        if scene.chance.random() < 0.5:
+            scene.meets(f"{link.cut()} connections end")
+    finally:
+        link.restore()
 
 
 async def lose_answers(scene: Scene) -> None:
@@ -146,13 +179,18 @@ async def _restore(scene: Scene, link: Link) -> None:
 
 
 async def fewer_workers(scene: Scene) -> None:
-    """Workers leave and come back: the partitions move twice."""
-    service = scene.service()
-    workers = [name for name in scene.cluster.service_processes if name.startswith(f"{service}-worker-")]
-    gone = scene.chance.choice(workers)
-    for _ in range(scene.chance.randint(1, 2)):
-        await scene.cluster.hold(gone)
-        await scene.a_while()
+    """A worker leaves, in order or not, and comes back: the partitions move twice. Or one after another
+    leaves for a moment, so that they move before they have come to rest."""
+    workers = scene.cluster.workers(scene.service())
+    is_storm = scene.chance.random() < 0.5
+    for _ in range(scene.chance.randint(3, 5) if is_storm else 1):
+        gone, in_order = scene.chance.choice(workers), scene.chance.random() < 0.5
+        scene.meets(f"{gone} ends {'in order' if in_order else 'at once'}")
+        await scene.cluster.hold(gone, in_order=in_order)
+        if is_storm:
+            await asyncio.sleep(scene.chance.random())
+        else:
+            await scene.a_while()
         await scene.cluster.restart(gone)
 
 
@@ -162,36 +200,81 @@ async def move_clock(scene: Scene) -> None:
 
 async def slow_outside(scene: Scene) -> None:
     """Mail, push and platforms answer late, or when nobody waits any more."""
+    faults = {}
     for prefix, patience in _PATIENCE_OUTSIDE.items():
         seconds = scene.chance.uniform(0.5, scene.longest)
         times = scene.chance.randint(1, 10)
         if scene.chance.random() < 0.5:
             seconds, times = patience + 2, 1
-        await _outside(scene, prefix, slow=seconds, times=times)
+        faults[prefix] = {"slow": seconds, "times": times}
+    await _outside(scene, faults)
 
 
 async def fail_outside(scene: Scene) -> None:
-    """They answer that they can't."""
-    for prefix in _PATIENCE_OUTSIDE:
-        await _outside(scene, prefix, status=503, times=scene.chance.randint(1, 10))
+    """They answer that they can't for now; mail seldom that it never will."""
+    faults = {}
+    for prefix in (*_PATIENCE_OUTSIDE, "/smtp/mail"):
+        status, times = 503, scene.chance.randint(1, 10)
+        if prefix.startswith("/smtp"):
+            status = 451
+            if scene.chance.random() < _REFUSED_FOR_GOOD:
+                # An address that is refused for good gets no mail for the rest of the play.
+                status, times = 550, 1
+        faults[prefix] = {"status": status, "times": times}
+    await _outside(scene, faults)
 
 
 async def break_outside(scene: Scene) -> None:
     """They do what they were asked, and the connection breaks before their answer."""
-    for prefix in _PATIENCE_OUTSIDE:
-        await _outside(scene, prefix, reset=True, times=scene.chance.randint(1, 10))
+    await _outside(
+        scene, {each: {"reset": True, "times": scene.chance.randint(1, 10)} for each in _PATIENCE_OUTSIDE}
+    )
 
 
-async def _outside(scene: Scene, prefix: str, **fault: Any) -> None:
-    scene.meets(f"{prefix} {fault}")
-    async with httpx.AsyncClient(trust_env=False) as client:
-        answer = await client.post(f"{scene.cluster.standins}/faults", json={"path_prefix": prefix, **fault})
-    answer.raise_for_status()
+async def _outside(scene: Scene, faults: Mapping[str, Mapping[str, Any]]) -> None:
+    """Have a fault happen below each path. Returns after a while, when one at least has happened; what is
+    left may happen until the suite is healed."""
+    asked: dict[int, tuple[str, int]] = {}
+    async with httpx.AsyncClient(base_url=scene.cluster.standins, trust_env=False) as client:
+        for prefix, fault in faults.items():
+            scene.meets(f"{prefix} {fault}")
+            answer = await client.post("/faults", json={"path_prefix": prefix, **fault})
+            asked[answer.raise_for_status().json()["id"]] = (prefix, fault["times"])
+
+        async def happened() -> list[str]:
+            answer = await client.get("/faults")
+            left = {each["id"]: each["times"] for each in answer.raise_for_status().json()["items"]}
+            return [prefix for number, (prefix, times) in asked.items() if left.get(number, 0) < times]
+
+        await scene.a_while()
+        scene.meets(f"happened: {' '.join(await _found(happened, 'nobody asked for it'))}")
+
+
+async def _found(look: Callable[[], Awaitable[T]], otherwise: str) -> T:
+    """What `look` finds, once it finds something. Raises LookupError when that takes too long."""
+    until = time.monotonic() + _TRY_SECONDS
+    while not (found := await look()):
+        if time.monotonic() > until:
+            raise LookupError(otherwise)
+        await asyncio.sleep(_TRY_AGAIN_SECONDS)
+    return found
 
 
 async def rewind_group(scene: Scene) -> None:
-    """All positions of a service go back to the beginning, where they count: in its database."""
-    await _administer(scene, scene.service(), "UPDATE consumer_offset SET next_offset = 0")
+    """All positions of a service go back to the beginning: those in Kafka, which takes that of a group that
+    has ended alone, and those in its database, where they count, before or after it has begun again."""
+    service = scene.service()
+    workers = scene.cluster.workers(service)
+    both_at_once = scene.chance.random() < 0.5
+    try:
+        await asyncio.gather(*(scene.cluster.hold(each, in_order=True) for each in workers))
+        await records.rewind(scene.cluster.stack, acl.group(service))
+        if both_at_once:
+            await _administer(scene, service, _REWIND)
+    finally:
+        await asyncio.gather(*map(scene.cluster.restart, workers))
+    if not both_at_once:
+        await _administer(scene, service, _REWIND)
 
 
 async def resend(scene: Scene) -> None:
@@ -242,15 +325,38 @@ async def rebuild_copies(scene: Scene) -> None:
 
 
 async def refuse_records(scene: Scene) -> None:
-    """A service can't apply a third of some states, as after a bad deployment, until it can; what it parked
-    meanwhile is tried again."""
-    service, table = scene.chance.choice(_READ_COPIES)
-    scene.meets(f"{service}.{table}")
-    await _administer(scene, service, _REFUSE.format(table=table))
+    """A service reads a topic again and can't apply a third of its states, or none of them, as after a bad
+    deployment, until it can; what it parked meanwhile is tried again."""
+    one_in = scene.chance.choice((1, 3))
+    chosen = _CHOSEN.format(one_in=one_in)
+    service, table, topic = await _copy_with(scene, chosen, _CROWDED if one_in == 1 else _ANY)
+    scene.meets(f"{service}.{table} {topic}, one in {one_in}")
+    await _administer(scene, service, _REFUSE.format(table=table, chosen=chosen))
+
+    async def parked() -> int:
+        return await _asked(scene, service, _REFUSED)
+
+    async def stopped() -> list[str]:
+        async with httpx.AsyncClient(trust_env=False) as client:
+            answers = [
+                await client.get(f"{scene.cluster.address(each)}/health/ready")
+                for each in scene.cluster.workers(service)
+            ]
+        missing = [words for each in answers for words in each.json().get("missing", {}).values()]
+        return [words for words in missing if words.startswith("stopped")]
+
     try:
-        await scene.a_while()
+        await _administer(scene, service, f"{_REWIND} WHERE topic = '{topic}'")
+        if one_in == 1:
+            with suppress(LookupError):
+                scene.meets(f"{service} {await _found(stopped, 'no partition has so many records')}")
+        else:
+            await scene.a_while()
+        scene.meets(f"{await _found(parked, f'{service}.{table} was not written')} are parked")
     finally:
         await _administer(scene, service, "DROP FUNCTION refuse() CASCADE")
+        # What a batch that met it has parked is there for a retry once that batch has ended.
+        await _administer(scene, service, _AWAIT_BATCHES)
     last: int | None = 0
     while last is not None:
         [told] = await scene.cluster.command(service, "deadletter", "retry", "--after", str(last))
@@ -258,10 +364,30 @@ async def refuse_records(scene: Scene) -> None:
         last = told["last"]
 
 
+async def _copy_with(scene: Scene, chosen: str, topics: Set[str]) -> tuple[Service, str, str]:
+    """Service, table and topic of a read copy that has such rows."""
+    copies = [each for each in _READ_COPIES if each[2] in topics]
+    for service, table, topic in scene.chance.sample(copies, len(copies)):
+        if await _asked(scene, service, f'SELECT EXISTS (SELECT FROM "{table}" AS new WHERE {chosen})'):
+            return service, table, topic
+    raise LookupError("there are no copies yet")
+
+
 async def _administer(scene: Scene, service: Service, statements: str) -> None:
+    async with _administration(scene, service) as connection:
+        await connection.execute(statements)
+
+
+async def _asked(scene: Scene, service: Service, question: str) -> Any:
+    async with _administration(scene, service) as connection:
+        return await connection.fetchval(question)
+
+
+@asynccontextmanager
+async def _administration(scene: Scene, service: Service) -> AsyncIterator[asyncpg.Connection]:
     connection = await asyncpg.connect(scene.cluster.stack.postgres.url("admin", service), timeout=10)
     try:
-        await connection.execute(statements)
+        yield connection
     finally:
         await connection.close()
 

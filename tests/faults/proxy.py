@@ -161,11 +161,12 @@ class Link:
         if not self._listening:
             self._listening = [self._listen(port, server) for port, server in self._routes.items()]
 
-    def refuse(self) -> None:
-        """Like a server that is down: present connections are aborted and new ones refused."""
+    def refuse(self) -> int:
+        """Like a server that is down: present connections are aborted and new ones refused; how many were
+        aborted."""
         self.counts.refusals += 1
         self._deaf()
-        self.cut()
+        return self.cut()
 
     def cut(self) -> int:
         """Abort all present connections, on both sides; how many there were."""

@@ -8,7 +8,15 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 from uuid import UUID
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    KafkaError,
+    KafkaException,
+    Producer,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
 from souk.contracts.topic import PARTITIONS, Topic
@@ -117,6 +125,35 @@ def _value(record: Any, newer_minor: bool) -> bytes:
     if newer_minor:
         return json.dumps({**json.loads(value), "of_a_newer_minor": {"kind": 1}}).encode()
     return value
+
+
+async def rewind(stack: Stack, group: str) -> None:
+    """Have Kafka say that the group has read nothing.
+
+    It refuses that while it knows of members, and of one that was killed it does until its session is over.
+    Raises LookupError when the group has told it of nothing, KafkaException when it has members still.
+    """
+
+    def begin_again() -> None:
+        admin = AdminClient(_settings(stack))
+        [asked] = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)]).values()
+        told = asked.result(_PATIENCE).topic_partitions
+        if not told:
+            raise LookupError(f"{group} has told Kafka of no position")
+        begin = [TopicPartition(each.topic, each.partition, 0) for each in told]
+        deadline = time.monotonic() + _PATIENCE
+        while error := _altered(admin, ConsumerGroupTopicPartitions(group, begin)):
+            if error.code() != KafkaError.UNKNOWN_MEMBER_ID or time.monotonic() > deadline:
+                raise KafkaException(error)
+            time.sleep(0.2)
+
+    await asyncio.to_thread(begin_again)
+
+
+def _altered(admin: AdminClient, wanted: ConsumerGroupTopicPartitions) -> KafkaError | None:
+    """Why the positions could not be set."""
+    [asked] = admin.alter_consumer_group_offsets([wanted]).values()
+    return next((each.error for each in asked.result(_PATIENCE).topic_partitions if each.error), None)
 
 
 async def send_malformed(stack: Stack, chance: random.Random, topic: str) -> set[str]:

@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 OPENING = datetime(2017, 1, 31, 6, tzinfo=UTC)
 """A payment run is due after some 40 s of load."""
 MAKERS, PEOPLE = 24, 8
+SECONDS, SECONDS_OF_MUTANTS = 20.0, 40.0
+"""Of load in each round, where nothing else is asked for. Mutants need the second to be caught by."""
 _TICK_SECONDS, _TICK = 0.25, timedelta(minutes=45)
 _REST_SECONDS = 150.0
 _REST_SECONDS_OF_MUTANTS = 90.0
@@ -129,9 +131,13 @@ async def play(
     start = launcher([each.name for each in mutants]) if mutants and not control else ()
     patience = _REST_SECONDS_OF_MUTANTS if start else _REST_SECONDS
     data = videos.write(root / "videos.csv", MAKERS, random.Random(seed))
-    async with cluster(root / "data", opening=OPENING, data=data, start=start) as suite:
-        market = Market(suite.gateway, suite.folder, videos.channels(MAKERS), seed, history)
+    async with AsyncExitStack() as running:
         try:
+            suite = await running.enter_async_context(
+                cluster(root / "data", opening=OPENING, data=data, start=start)
+            )
+            market = Market(suite.gateway, suite.folder, videos.channels(MAKERS), seed, history)
+            running.push_async_callback(market.close)
             await market.open(lambda: _rest(suite, _REST_SECONDS))
             said("the suite is ready, and all have signed up")
             for faults in plan:
@@ -148,7 +154,6 @@ async def play(
             log.exception("the play ended in its round %d", report.rounds + 1)
             _count(report, "ended", f"ended: {error!r}")
         finally:
-            await market.close()
             report.seconds = round(time.monotonic() - began, 1)
             report.about = history.about(report.broken[:1])
             history.write(root / "history.jsonl")

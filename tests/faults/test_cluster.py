@@ -1,6 +1,7 @@
 """The cluster is whole, its processes can be ended, frozen and held, and nothing goes past its links."""
 
 import asyncio
+import random
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -13,8 +14,15 @@ import psutil
 import pytest
 import records
 from cluster import Cluster, cluster
+from confluent_kafka import ConsumerGroupTopicPartitions
 from confluent_kafka.admin import AdminClient, ConfigResource
+from disturbances import break_outside, cut, refuse
+from history import History
+from market import Market
+from mutants import Aim
+from scene import Scene
 
+from souk.contracts import acl
 from souk.contracts.topic import SERVICES, Service
 from souk.contracts.topics.influencers import INFLUENCERS
 from souk.local import clock, tokens
@@ -25,6 +33,8 @@ from souk.local.supervisor import Supervisor
 
 pytestmark = pytest.mark.long
 PATIENCE = 60.0
+SESSION_SECONDS = 10.0
+"""For so long Kafka takes a worker that was killed for a member of its group."""
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +47,14 @@ async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Clu
 async def client() -> AsyncIterator[httpx.AsyncClient]:
     async with httpx.AsyncClient(timeout=30, trust_env=False) as opened:
         yield opened
+
+
+@pytest.fixture
+async def scene(running: Cluster) -> AsyncIterator[Scene]:
+    """Where faults last for a second."""
+    market = Market(running.gateway, running.folder, (), 1, History())
+    yield Scene(running, market, random.Random(1), 1.0, lambda _: None, set())
+    await market.close()
 
 
 async def sign_up(running: Cluster) -> UUID:
@@ -221,7 +239,9 @@ async def test_a_held_worker_leaves_its_work_to_the_other(running: Cluster) -> N
     assert "influencer-worker-1" in running.pulses
 
 
-async def test_healed_it_is_whole_again(running: Cluster) -> None:
+async def test_healed_it_is_whole_again(running: Cluster, client: httpx.AsyncClient) -> None:
+    faults = f"{running.standins}/faults"
+    await client.post(faults, json={"path_prefix": "/push", "reset": True})
     await running.hold("tracking-redirect")
     await running.hold("kafka")
     running.freeze("valkey")
@@ -231,11 +251,49 @@ async def test_healed_it_is_whole_again(running: Cluster) -> None:
 
     await running.heal()
 
+    assert (await client.get(faults)).json() == {"items": []}
     made = await sign_up(running)
     await clock.settle(running.pulses)
     assert len(running.pulses) == 11
     assert await known_to(running, "billing", made)
     assert await known_to(running, "notify", made)
+
+
+async def test_a_fault_that_nothing_meets_is_not_carried_out(running: Cluster, scene: Scene) -> None:
+    scene.aim = Aim(services=["campaign"], servers=["kafka"])
+    link = running.links["campaign.kafka"]
+
+    async def nobody_is_connected() -> bool:
+        return not link.cut()
+
+    for fault in (cut, refuse):
+        link.refuse()
+        await eventually(nobody_is_connected)
+        with pytest.raises(LookupError, match="no connection"):
+            await fault(scene)
+    link.restore()
+    with pytest.raises(LookupError, match="nobody asked"):
+        await break_outside(scene)
+    await running.heal()
+
+
+async def test_a_group_that_has_ended_in_order_can_be_set_back_at_once(running: Cluster) -> None:
+    await clock.settle(running.pulses)
+    group, workers = acl.group("billing"), running.workers("billing")
+    admin = AdminClient(running.stack.kafka.settings("admin"))
+
+    def told() -> set[int]:
+        [asked] = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)]).values()
+        return {each.offset for each in asked.result(PATIENCE).topic_partitions}
+
+    assert told() != {0}
+    began = time.monotonic()
+    await asyncio.gather(*(running.hold(each, in_order=True) for each in workers))
+    await records.rewind(running.stack, group)
+
+    assert told() == {0}
+    assert time.monotonic() - began < SESSION_SECONDS
+    await running.heal()
 
 
 async def test_a_topic_can_be_cut_off_and_is_kept_as_before(running: Cluster) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from disturbances import HEAVY, LIGHT
 from mutants import ALL, MUTANTS, Mutant, changed, source_of
-from rounds import play
+from rounds import SECONDS_OF_MUTANTS, play
 
-_SEED, _SECONDS = 1, 40.0
+_SEED = 1
 _EACH = pytest.mark.parametrize("mutant", ALL, ids=attrgetter("name"))
 
 
@@ -42,6 +42,6 @@ def test_its_faults_are_known(mutant: Mutant) -> None:
 @pytest.mark.timeout(900)
 @_EACH
 async def test_it_is_caught(mutant: Mutant, tmp_path: Path) -> None:
-    report = await play(tmp_path, _SEED, mutant.plan(_SEED), _SECONDS, mutants=[mutant])
+    report = await play(tmp_path, _SEED, mutant.plan(_SEED), SECONDS_OF_MUTANTS, mutants=[mutant])
 
     assert mutant.name in report.caught

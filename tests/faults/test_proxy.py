@@ -157,6 +157,21 @@ async def test_half_open_keeps_connections_and_says_nothing(behind: Behind) -> N
     await connection.close()
 
 
+async def test_what_a_half_open_link_kept_back_is_lost_when_it_is_cut(behind: Behind) -> None:
+    connection = await behind.connect()
+    behind.link.half_open()
+    waiting = asyncio.create_task(connection.execute("INSERT INTO kept VALUES (7)"))
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(asyncio.shield(waiting), 0.3)
+
+    behind.link.cut()
+    behind.link.restore()
+
+    with pytest.raises((asyncpg.PostgresConnectionError, OSError)):
+        await waiting
+    assert await behind.kept() == []
+
+
 async def test_a_half_open_link_holds_a_bounded_amount(behind: Behind) -> None:
     behind.link.half_open()
     sent = 0

@@ -1,18 +1,20 @@
 """Load and faults break nothing: two minutes by one seed, and longer by new ones."""
 
+import json
 import os
 import random
 import re
 from pathlib import Path
 
 import pytest
-from disturbances import HEAVY, LIGHT
-from mutants import MUTANTS
+from disturbances import FAULTS, HEAVY, LIGHT
+from mutants import MUTANTS, Mutant
 from plans import planned
-from rounds import Report, play
+from rounds import SECONDS, Report, play
 from shrinking import shorter
 
-_SECONDS = 20.0
+_LONG_SECONDS = 60.0
+"""So that a fault may last for 30 s, longer than a relay's hold on its shards."""
 _SHRINK_SECONDS = 240.0
 _NEW = os.environ.get("SOUK_FAULTS_SEED") or str(random.SystemRandom().randrange(1, 1_000_000))
 """Of the long tests; set it to have them play the same again."""
@@ -20,14 +22,14 @@ _NEW = os.environ.get("SOUK_FAULTS_SEED") or str(random.SystemRandom().randrange
 
 async def found(report: Report) -> str:
     """What broke, what plays it again, and the shortest history of it."""
-    again = f"make faults SEED={report.seed} ROUNDS={report.rounds} FOR={_SECONDS:g}"
-    short = await shorter(report, _SECONDS, within=_SHRINK_SECONDS)
+    again = f"make faults SEED={report.seed} ROUNDS={report.rounds} FOR={report.load_seconds:g}"
+    short = await shorter(report, report.load_seconds, within=_SHRINK_SECONDS)
     return "\n".join([report.line(), *report.broken[:40], *short.about, f"again: {again}"])
 
 
 @pytest.mark.timeout(900)
 async def test_two_minutes_of_load_and_faults_break_nothing(tmp_path: Path) -> None:
-    report = await play(tmp_path, 1, planned(1, 2, LIGHT, HEAVY), _SECONDS)
+    report = await play(tmp_path, 1, planned(1, 2, LIGHT, HEAVY), SECONDS)
 
     assert report.sound, await found(report)
     assert report.acknowledged > 100
@@ -35,11 +37,24 @@ async def test_two_minutes_of_load_and_faults_break_nothing(tmp_path: Path) -> N
 
 
 @pytest.mark.long
+async def test_a_suite_that_does_not_start_is_a_finding(tmp_path: Path) -> None:
+    unknown = Mutant("unknown", "", (), ())
+
+    report = await play(tmp_path, 1, planned(1, 1, LIGHT, HEAVY), SECONDS, mutants=[unknown])
+
+    [words] = report.broken
+    assert words.startswith("ended: StackError")
+    assert json.loads((tmp_path / "report.json").read_text())["broken"] == [words]
+
+
+@pytest.mark.long
 @pytest.mark.timeout(3600)
 async def test_new_seeds_break_nothing(tmp_path: Path) -> None:
     seed = int(_NEW)
+    plan = planned(seed, 10, LIGHT, HEAVY)
+    assert {fault.name for faults in plan for fault in faults} == FAULTS.keys(), "each kind comes"
 
-    report = await play(tmp_path, seed, planned(seed, 8, LIGHT, HEAVY), _SECONDS)
+    report = await play(tmp_path, seed, plan, _LONG_SECONDS)
 
     assert report.sound, await found(report)
 
@@ -48,9 +63,9 @@ async def test_new_seeds_break_nothing(tmp_path: Path) -> None:
 @pytest.mark.timeout(1200)
 async def test_what_breaks_is_told_by_its_shortest_history(tmp_path: Path) -> None:
     keeps_versions = [MUTANTS["version_kept"]]
-    broken = await play(tmp_path, 1, planned(1, 2, LIGHT, HEAVY), _SECONDS, mutants=keeps_versions)
+    broken = await play(tmp_path, 1, planned(1, 2, LIGHT, HEAVY), SECONDS, mutants=keeps_versions)
 
-    short = await shorter(broken, _SECONDS, within=_SHRINK_SECONDS, mutants=keeps_versions)
+    short = await shorter(broken, SECONDS, within=_SHRINK_SECONDS, mutants=keeps_versions)
 
     assert not broken.sound
     assert short.plan == [[]], "it needs no fault"

@@ -12,7 +12,7 @@ from souk.checker.places import COPIES
 _BACK = frozenset(
     {
         *("rewind_group", "recreate_topic", "truncate_topic", "lose_kafka", "rebuild_copies"),
-        *("kill_broker", "freeze_broker"),
+        *("refuse_records", "kill_broker", "freeze_broker"),
     }
 )
 """Faults after which a service may read a topic again: for a moment a partition's new leader knows less of

@@ -16,6 +16,7 @@ from aiosmtplib import (
     SMTPException,
     SMTPRecipientRefused,
     SMTPResponseException,
+    SMTPSenderRefused,
 )
 
 from souk.local.standins.mailbox import Mailbox
@@ -121,7 +122,11 @@ async def test_a_fault_answers_late_refuses_for_now_or_hangs_up_after_the_mail(s
     async with httpx.AsyncClient(base_url=standins.url) as switch:
         await switch.post("/faults", json={"path_prefix": "/smtp/rcpt", "status": 451})
         await switch.post("/faults", json={"path_prefix": "/smtp/data", "reset": True})
+        await switch.post("/faults", json={"path_prefix": "/smtp/mail", "status": 421})
 
+    async with client(standins.smtp) as connection:
+        with pytest.raises(SMTPSenderRefused) as unwanted:
+            await send(connection, recipient)
     async with client(standins.smtp) as connection:
         with pytest.raises(SMTPRecipientRefused) as refused:
             await send(connection, recipient)
@@ -131,7 +136,7 @@ async def test_a_fault_answers_late_refuses_for_now_or_hangs_up_after_the_mail(s
         await send(broken, recipient)
     broken.close()
 
-    assert refused.value.code == 451
+    assert (unwanted.value.code, refused.value.code) == (421, 451)
     assert len(mails(standins.url, to=recipient)) == 1
 
 

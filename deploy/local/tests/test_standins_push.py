@@ -115,6 +115,20 @@ def test_a_fault_that_makes_no_sense_is_not_switched_on(standins: Any, fault: di
     assert httpx.get(f"{standins.url}/faults").json() == {"items": []}
 
 
+def test_a_fault_is_listed_by_its_number_until_it_has_happened_as_often_as_it_should(standins: Any) -> None:
+    fault = {"path_prefix": "/push", "status": 503, "times": 2}
+    first, second = (httpx.post(f"{standins.url}/faults", json=fault).json()["id"] for _ in range(2))
+    left = []
+
+    for _ in range(3):
+        push(standins.url, uuid4().hex)
+        left.append(
+            {each["id"]: each["times"] for each in httpx.get(f"{standins.url}/faults").json()["items"]}
+        )
+
+    assert left == [{first: 1, second: 2}, {second: 2}, {second: 1}]
+
+
 def test_a_slow_answer_comes_after_its_time_and_once(standins: Any) -> None:
     httpx.post(f"{standins.url}/faults", json={"path_prefix": "/push", "slow": 0.5})
 

@@ -1,6 +1,7 @@
 """Faults that a test switches on: an answer of another status, a slow answer, a connection that breaks."""
 
 from collections.abc import Sequence
+from itertools import count
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -39,29 +40,31 @@ class Faults:
     """The faults that are switched on, in the order in which they were."""
 
     def __init__(self) -> None:
-        self._left: list[tuple[Fault, int]] = []
+        self._left: dict[int, tuple[Fault, int]] = {}
+        self._numbers = count(1)
 
-    def add(self, fault: Fault) -> bool:
-        """False when there are too many already."""
+    def add(self, fault: Fault) -> int | None:
+        """The number that it gets; None when there are too many already."""
         if len(self._left) >= MOST_FAULTS:
-            return False
-        self._left.append((fault, fault.times))
-        return True
+            return None
+        number = next(self._numbers)
+        self._left[number] = (fault, fault.times)
+        return number
 
     def clear(self) -> None:
         self._left.clear()
 
-    def listed(self) -> Sequence[tuple[Fault, int]]:
-        """Each fault, and how often it will still happen."""
-        return tuple(self._left)
+    def listed(self) -> Sequence[tuple[int, Fault, int]]:
+        """The number of each fault, the fault, and how often it will still happen."""
+        return tuple((number, *each) for number, each in self._left.items())
 
     def take(self, path: str) -> Fault | None:
         """The fault that happens to this request, used up by once."""
-        for place, (fault, left) in enumerate(self._left):
+        for number, (fault, left) in self._left.items():
             if path.startswith(fault.path_prefix):
                 if left > 1:
-                    self._left[place] = (fault, left - 1)
+                    self._left[number] = (fault, left - 1)
                 else:
-                    del self._left[place]
+                    del self._left[number]
                 return fault
         return None

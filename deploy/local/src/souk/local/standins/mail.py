@@ -40,17 +40,20 @@ class Deliveries:
         self.refusals = refusals
         self._now = now
 
+    async def handle_MAIL(  # noqa: N802
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        if answer := await self._spoiled("mail", server):
+            return answer
+        envelope.mail_from = address
+        envelope.mail_options.extend(options)
+        return "250 2.1.0 Ok"
+
     async def handle_RCPT(  # noqa: N802
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
-        fault = self._faults.take(f"{SMTP_PATH}/rcpt")
-        if fault and fault.status:
-            return f"{fault.status} Switched on by a test"
-        if fault and fault.slow:
-            await asyncio.sleep(fault.slow)
-        if fault and fault.reset:
-            _break(server)
-            return "421 Connection lost"
+        if answer := await self._spoiled("rcpt", server):
+            return answer
         if address.rpartition("@")[2].lower() == BOUNCING:
             self.refusals.recipients += 1
             return "550 5.1.1 Recipient address rejected: user unknown"
@@ -58,6 +61,18 @@ class Deliveries:
             return "452 4.5.3 Too many recipients"
         envelope.rcpt_tos.append(address)
         return "250 2.1.5 Ok"
+
+    async def _spoiled(self, command: str, server: SMTP) -> str | None:
+        """What a fault answers in our place."""
+        fault = self._faults.take(f"{SMTP_PATH}/{command}")
+        if fault and fault.status:
+            return f"{fault.status} Switched on by a test"
+        if fault and fault.slow:
+            await asyncio.sleep(fault.slow)
+        if fault and fault.reset:
+            _break(server)
+            return "421 Connection lost"
+        return None
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
         fault = self._faults.take(f"{SMTP_PATH}/data")

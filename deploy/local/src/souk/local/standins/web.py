@@ -170,16 +170,24 @@ def _fault_routes(faults: Faults) -> list[Route]:
             fault = Fault.model_validate_json(await _body(request, _LARGEST_FAULT))
         except ValidationError as error:
             return JSONResponse({"errors": json.loads(error.json(include_url=False))}, 422)
-        if not faults.add(fault):
+        number = faults.add(fault)
+        if number is None:
             return _refusal(409, "there are too many faults already")
-        return Response(status_code=204)
+        return _json({"id": number}, 201)
 
     async def switch_off(_: Request) -> Response:
         faults.clear()
         return Response(status_code=204)
 
     async def listed(_: Request) -> Response:
-        return _json({"items": [fault.model_dump() | {"times": left} for fault, left in faults.listed()]})
+        return _json(
+            {
+                "items": [
+                    {"id": number, **fault.model_dump(), "times": left}
+                    for number, fault, left in faults.listed()
+                ]
+            }
+        )
 
     return [
         Route("/faults", listed, methods=["GET"]),
