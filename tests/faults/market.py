@@ -467,11 +467,12 @@ class Market:
             )
 
     async def _pay(self, chance: random.Random) -> None:
-        found = await self._read("/v1/payments?status=reviewing&limit=50")
+        act = chance.choice(("paid", "paid", "failed", "corrected"))
+        status = "failed" if act == "corrected" else "reviewing"
+        found = await self._read(f"/v1/payments?status={status}&limit=50")
         if not found or not found["items"]:
             return
         one = chance.choice(found["items"])
-        act = chance.choice(("paid", "paid", "failed", "corrected"))
         body = {"reason": "no such account"} if act == "failed" else {}
         await self._ask(
             f"payment_{act}", "POST", f"/v1/payments/{one['id']}/{act}", body, subject={"payment": one["id"]}

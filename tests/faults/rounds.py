@@ -19,6 +19,7 @@ import videos
 from cluster import Cluster, cluster
 from disturbances import HEAVY, disturb
 from history import History
+from load import KINDS, load
 from market import Market
 from mutants import Aim, Mutant, launcher
 from plans import Plan, Planned
@@ -33,8 +34,8 @@ from souk.local.errors import StackError
 
 log = logging.getLogger(__name__)
 
-OPENING = datetime(2017, 1, 31, 6, tzinfo=UTC)
-"""A payment run is due after some 40 s of load."""
+OPENING = datetime(2017, 1, 30, 6, tzinfo=UTC)
+"""A payment run is due after some 50 s of load, and has enough to pay."""
 MAKERS, PEOPLE = 24, 8
 _TICK_SECONDS, _TICK = 0.25, timedelta(minutes=45)
 _REST_SECONDS = 150.0
@@ -42,6 +43,8 @@ _REST_SECONDS_OF_MUTANTS = 90.0
 _READY_SECONDS = 180.0
 """Within which every process has to run again, once nothing disturbs it any more."""
 _LOOK_SECONDS = 0.2
+_WHOLE_LOAD_SECONDS = 80.0
+"""Of load, within which each kind of it has its turn."""
 _LONGEST = 15.0, 30.0
 """Seconds that a fault may last, by how long a round is: longer than a session of Kafka in any case."""
 
@@ -51,8 +54,9 @@ class Report:
     """What came of it.
 
     load_seconds: of each round. broken: what was found, in words. about: what was asked of its subjects and
-    what happened meanwhile. faults, failed: those that were carried out, and those that could not be. caught:
-    by mutant, in which round and by what first.
+    what happened meanwhile. faults, failed: those that were carried out, and those that could not be. load:
+    how often there was each kind of it. looks: by what was looked at under load, how often it was compared.
+    caught: by mutant, in which round and by what first.
     """
 
     seed: int
@@ -61,6 +65,8 @@ class Report:
     rounds: int = 0
     faults: Counter[str] = field(default_factory=Counter)
     failed: list[str] = field(default_factory=list)
+    load: dict[str, int] = field(default_factory=dict)
+    looks: dict[str, int] = field(default_factory=dict)
     acknowledged: int = 0
     refused: int = 0
     unknown: int = 0
@@ -143,6 +149,7 @@ async def play(
                 if not report.sound and len(report.caught) == (0 if control else len(mutants)):
                     break
             _tell_undone(report)
+            tell_absent(report)
         except Exception as error:
             # What the suite did to the rig is told as all else is.
             log.exception("the play ended in its round %d", report.rounds + 1)
@@ -197,6 +204,8 @@ async def _round(
     async with asyncio.timeout(_READY_SECONDS):
         await suite.heal()
     report.rounds += 1
+    for name, times in watch.looks.items():
+        report.looks[name] = report.looks.get(name, 0) + times
     for one in watch.broken:
         _count(report, one.fault, f"{one.fault} {one.kind}: {one.subject}")
     try:
@@ -238,6 +247,7 @@ async def _timed(waiting: Any) -> float:
 async def _judge(suite: Cluster, history: History, scene: Scene, report: Report) -> None:
     async with _databases(suite) as databases:
         broken = await effects.check(databases, history)
+        report.load = dict(sorted((await load(databases, history)).items()))
     broken += effects.mails(suite.folder.standins / "mail.sqlite")
     seen = await check(
         {service: suite.stack.postgres.url(service) for service in SERVICES},
@@ -274,6 +284,14 @@ def _tell_undone(report: Report) -> None:
     for name in sorted(planned.difference(report.faults)):
         if name not in HEAVY:
             _count(report, "undone_fault", f"undone_fault {name}: it worked not once")
+
+
+def tell_absent(report: Report) -> None:
+    """A kind of load that a long enough play had not once is a finding: nothing of it could break."""
+    if report.rounds * report.load_seconds >= _WHOLE_LOAD_SECONDS:
+        for kind in KINDS:
+            if not report.load.get(kind):
+                _count(report, "undone_load", f"undone_load {kind}: it had success not once")
 
 
 def _count(report: Report, what: str, words: str) -> None:
