@@ -3,14 +3,10 @@
 Read from the services' databases, and compared with what clients were told.
 """
 
-import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from decimal import Decimal
-from email import message_from_bytes
-from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -320,16 +316,6 @@ CHECKS: Sequence[Check] = (
     *(drafts, approvals, budgets, edits, joins, moves, codes),
     *(clicks, reversals, orders, judgements, facts, counts, payments),
 )
-
-
-def mails(mailbox: Path) -> list[Broken]:
-    """Mails that the mail server, whose file this is, got more than once."""
-    with closing(sqlite3.connect(f"file:{mailbox}?mode=ro", uri=True)) as kept:
-        got = Counter(
-            message_from_bytes(content.partition(b"\r\n\r\n")[0])["Message-ID"]
-            for (content,) in kept.execute("SELECT content FROM message")
-        )
-    return [Broken("told_twice", "mail", name) for name, times in got.items() if times > 1]
 
 
 async def _counted(database: asyncpg.Connection, query: str) -> Counter[str]:

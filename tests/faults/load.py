@@ -11,9 +11,10 @@ KINDS: Sequence[str] = (
     *("join", "accept", "withdraw", "click", "reverse", "order", "refund"),
     *("post", "metric_up", "metric_down", "post_approve", "post_ineffective", "post_effective"),
     *("payment_run", "payment", "payment_paid", "payment_failed", "payment_corrected"),
+    *("sent_in_app", "sent_email", "sent_push"),
 )
 """Kinds of requests, and what nobody asks for: posts that were found, metrics that were seen to go up and
-down, payment runs that paid and their payments."""
+down, payment runs that paid and their payments, notices that went out."""
 
 _POSTS = """
 SELECT (SELECT count(*) FROM post) AS post,
@@ -24,6 +25,7 @@ FROM (SELECT views, lag(views) OVER (PARTITION BY post_id ORDER BY observed_at) 
 _PAYMENTS = """
 SELECT (SELECT count(*) FROM payment) AS payment, count(*) AS payment_run FROM payment_run WHERE payments > 0
 """
+_SENT = "SELECT 'sent_' || channel, count(*) FROM delivery WHERE status = 'sent' GROUP BY channel"
 
 
 async def load(databases: Databases, history: History) -> Counter[str]:
@@ -31,4 +33,5 @@ async def load(databases: Databases, history: History) -> Counter[str]:
     found = Counter(told.kind for told in history.told if told.outcome == "acknowledged")
     found.update(dict(await databases["tracking"].fetchrow(_POSTS)))
     found.update(dict(await databases["billing"].fetchrow(_PAYMENTS)))
+    found.update(dict(await databases["notify"].fetch(_SENT)))
     return found

@@ -15,6 +15,7 @@ from typing import Any
 
 import asyncpg
 import effects
+import told
 import videos
 from cluster import Cluster, cluster
 from disturbances import HEAVY, disturb
@@ -136,7 +137,9 @@ async def play(
     patience = _REST_SECONDS_OF_MUTANTS if start else _REST_SECONDS
     data = videos.write(root / "videos.csv", MAKERS, random.Random(seed))
     async with cluster(root / "data", opening=OPENING, data=data, start=start) as suite:
-        market = Market(suite.gateway, suite.folder, videos.channels(MAKERS), seed, history)
+        market = Market(
+            suite.gateway, suite.folder, videos.channels(MAKERS), seed, history, standins=suite.standins
+        )
         try:
             await market.open(lambda: _rest(suite, _REST_SECONDS))
             said("the suite is ready, and all have signed up")
@@ -214,9 +217,9 @@ async def _round(
         _count(report, "restless", f"restless: {error}")
     else:
         await _judge(suite, market.history, scene, report)
-    told = market.history.counts()
+    outcomes = market.history.counts()
     report.acknowledged, report.refused, report.unknown = (
-        told[outcome] for outcome in ("acknowledged", "refused", "unknown")
+        outcomes[outcome] for outcome in ("acknowledged", "refused", "unknown")
     )
 
 
@@ -247,8 +250,9 @@ async def _timed(waiting: Any) -> float:
 async def _judge(suite: Cluster, history: History, scene: Scene, report: Report) -> None:
     async with _databases(suite) as databases:
         broken = await effects.check(databases, history)
+        broken += await told.mails(databases, suite.folder.standins / "mail.sqlite")
+        broken += await told.pushes(databases, suite.standins)
         report.load = dict(sorted((await load(databases, history)).items()))
-    broken += effects.mails(suite.folder.standins / "mail.sqlite")
     seen = await check(
         {service: suite.stack.postgres.url(service) for service in SERVICES},
         suite.stack.kafka.access("admin").client(),

@@ -18,6 +18,7 @@ _SHRINK_SECONDS = 240.0
 _TWO_MINUTES_HAVE = {
     *("draft", "approve", "raise", "edit", "join", "accept", "click", "order", "refund"),
     *("post", "metric_up", "metric_down", "post_approve", "payment_run", "payment_paid"),
+    *("sent_email", "sent_push"),
 }
 _NEW = os.environ.get("SOUK_FAULTS_SEED") or str(random.SystemRandom().randrange(1, 1_000_000))
 """Of the long tests; set it to have them play the same again."""
