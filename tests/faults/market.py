@@ -259,7 +259,7 @@ class Market:
         """With a secret of the shop's own: the answer may be lost, and shows none a second time."""
         secret = uuid5(NAMES, this.id).hex
         body = {"campaign_id": this.id, "kind": "shopify", "domain": "a.test", "secret": secret}
-        told = await self._ask("shop", "POST", "/v1/shops", body)
+        told = await self._ask("shop", "POST", "/v1/shops", body, subject={"campaign": this.id})
         if told.outcome == "acknowledged":
             this.shop = told.answer
         elif (found := await self._read(f"/v1/shops?campaign_id={this.id}")) and found["items"]:
