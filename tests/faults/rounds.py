@@ -252,6 +252,7 @@ async def _judge(suite: Cluster, history: History, scene: Scene, report: Report)
         broken = await effects.check(databases, history)
         broken += await told.mails(databases, suite.folder.standins / "mail.sqlite")
         broken += await told.pushes(databases, suite.standins)
+        broken += await told.notices(databases, history)
         report.load = dict(sorted((await load(databases, history)).items()))
     seen = await check(
         {service: suite.stack.postgres.url(service) for service in SERVICES},
