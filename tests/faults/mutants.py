@@ -466,8 +466,8 @@ def _acknowledged(response: Response, unit: Unit) -> Response:
             _SCATTERED,
             Edit(
                 "souk.billing.store.books",
-                ".order_by(account.c.id).with_for_update()\n",
-                ".order_by(account.c.id)\n",
+                ".order_by(account.c.id).with_for_update())\n",
+                ".order_by(account.c.id))\n",
             ),
             Edit(
                 "souk.billing.store.books",
