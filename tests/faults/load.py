@@ -9,12 +9,13 @@ from history import History
 KINDS: Sequence[str] = (
     *("draft", "codes", "shop", "approve", "raise", "edit"),
     *("join", "accept", "withdraw", "click", "reverse", "order", "refund"),
-    *("post", "metric_up", "metric_down", "post_approve", "post_ineffective", "post_effective"),
-    *("payment_run", "payment", "payment_paid", "payment_failed", "payment_corrected"),
+    *("post", "metric_up", "metric_down", "post_approve", "post_ineffective"),
+    *("payment_run", "payment", "payment_paid"),
     *("sent_in_app", "sent_email", "sent_push"),
 )
 """Kinds of requests, and what nobody asks for: posts that were found, metrics that were seen to go up and
-down, payment runs that paid and their payments, notices that went out."""
+down, payment runs that paid and their payments, notices that went out. Left out is what only a few posts and
+payments come to: being effective again, failing, being corrected."""
 
 _POSTS = """
 SELECT (SELECT count(*) FROM post) AS post,

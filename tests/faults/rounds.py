@@ -35,8 +35,8 @@ from souk.local.errors import StackError
 
 log = logging.getLogger(__name__)
 
-OPENING = datetime(2017, 1, 30, 6, tzinfo=UTC)
-"""A payment run is due after some 50 s of load, and has enough to pay."""
+OPENING = datetime(2017, 1, 28, 6, tzinfo=UTC)
+"""A payment run is due after some 60 s of load, and has enough to pay."""
 MAKERS, PEOPLE = 24, 8
 _TICK_SECONDS, _TICK = 0.25, timedelta(minutes=45)
 _REST_SECONDS = 150.0
