@@ -3,14 +3,10 @@
 Read from the services' databases, and compared with what clients were told.
 """
 
-import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from decimal import Decimal
-from email import message_from_bytes
-from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -123,14 +119,34 @@ async def joins(databases: Databases, history: History) -> list[Broken]:
 
 
 async def moves(databases: Databases, history: History) -> list[Broken]:
-    rows = await databases["influencer"].fetch("SELECT id, state FROM participation")
-    state = {str(row["id"]): row["state"] for row in rows}
-    wanted = {"accept": {"joined", "withdrawn"}, "withdraw": {"withdrawn"}}
+    """Whoever was accepted has joined, and whoever withdrew is out; nobody is who was only refused that."""
+    rows = await databases["influencer"].fetch("SELECT id, state, applied_at, joined_at FROM participation")
+    there = {
+        "accept": Counter(str(row["id"]) for row in rows if row["applied_at"] and row["joined_at"]),
+        "withdraw": Counter(str(row["id"]) for row in rows if row["state"] == "withdrawn"),
+    }
     return [
-        Broken("lost", kind, told.subject["participation"])
-        for kind, states in wanted.items()
-        for told in history.of(kind, "acknowledged")
-        if state.get(told.subject["participation"]) not in states
+        broken
+        for kind, found in there.items()
+        for broken in _once(kind, ((t, t.subject["participation"]) for t in history.of(kind)), found)
+    ]
+
+
+async def shops(databases: Databases, history: History) -> list[Broken]:
+    """A shop that was opened is there, and a campaign has no more of them than were asked for."""
+    rows = await databases["tracking"].fetch("SELECT id, campaign_id FROM shop")
+    kept = {str(row["id"]) for row in rows}
+    asked = Counter(
+        told.subject["campaign"] for told in history.of("shop") if told.outcome != "refused" or told.sent > 1
+    )
+    return [
+        Broken("lost", "shop", told.answer["id"])
+        for told in history.of("shop", "acknowledged")
+        if told.answer["id"] not in kept
+    ] + [
+        Broken("doubled" if asked[name] else "undone", "shop", f"{name}: {number} of {asked[name]}")
+        for name, number in Counter(str(row["campaign_id"]) for row in rows).items()
+        if number > asked[name]
     ]
 
 
@@ -270,22 +286,30 @@ async def orders(databases: Databases, history: History) -> list[Broken]:
 
 
 async def judgements(databases: Databases, history: History) -> list[Broken]:
-    """A post is what it was made, if all asked for the same; one that is approved keeps what was counted
-    then."""
+    """A post is what it was made, if all asked for the same, and never older than an answer; one that is
+    approved keeps what was counted then; and none still waits to be effective."""
     rows = await databases["tracking"].fetch(
-        "SELECT id, status, counted_views, counted_likes, counted_comments FROM post"
+        "SELECT id, version, status, counted_views, counted_likes, counted_comments FROM post"
     )
     posts = {str(row["id"]): row for row in rows}
     judged: dict[str, list[Told]] = defaultdict(list)
     for told in history.told:
-        if told.kind in ("post_approve", "post_ineffective", "post_effective") and told.outcome != "refused":
+        if told.kind in _STANDING and told.outcome != "refused":
             judged[told.subject["post"]].append(told)
-    broken = []
+    broken = [Broken("lost", "post_effective", str(row["id"])) for row in rows if row["status"] == "pending"]
     for name, all_told in judged.items():
         # What several asked for at once has no order that a client could know.
         kinds = {told.kind for told in all_told}
         acknowledged = [told for told in all_told if told.outcome == "acknowledged"]
         row = posts.get(name)
+        broken += [
+            Broken("lost", told.kind, f"{name}: {told.answer['status']} at {told.answer['version']}")
+            for told in acknowledged
+            if row is None
+            or told.answer["status"] not in _STANDING[told.kind]
+            or row["version"] < told.answer["version"]
+            or (row["version"] == told.answer["version"] and row["status"] != told.answer["status"])
+        ]
         if kinds == {"post_ineffective"} and acknowledged and (row is None or row["status"] != "ineffective"):
             broken.append(Broken("lost", "post_ineffective", name))
         if kinds != {"post_approve"}:
@@ -303,33 +327,55 @@ async def judgements(databases: Databases, history: History) -> list[Broken]:
     return broken
 
 
+_STANDING = {
+    "post_approve": ("approved",),
+    "post_ineffective": ("ineffective",),
+    "post_effective": ("pending", "effective", "warning"),
+}
+"""What a post is right after each."""
+
+
 async def payments(databases: Databases, history: History) -> list[Broken]:
-    rows = await databases["billing"].fetch("SELECT id, status FROM payment")
-    status = {str(row["id"]): row["status"] for row in rows}
+    """One a run and influencer; it is paid once that was acknowledged, has failed if only that was asked for,
+    and took every step that was acknowledged, and none that wasn't asked for."""
+    rows = await databases["billing"].fetch("SELECT id, version, status FROM payment")
+    asked: dict[str, set[str]] = defaultdict(set)
+    acknowledged: dict[str, set[str]] = defaultdict(set)
+    for told in history.told:
+        if told.kind in _STEPS and (told.outcome != "refused" or told.sent > 1):
+            asked[told.subject["payment"]].add(told.kind)
+            if told.outcome == "acknowledged":
+                acknowledged[told.subject["payment"]].add(told.kind)
+    broken = [
+        Broken("undone", "payment", str(row["id"]))
+        for row in rows
+        if row["version"] > 1 and not asked[str(row["id"])]
+    ]
+    payment = {str(row["id"]): row for row in rows}
+    for name, kinds in acknowledged.items():
+        row = payment.get(name)
+        broken += [
+            Broken("lost", kind, name)
+            for kind in sorted(kinds)
+            if row is None
+            or row["version"] < _STEPS[kind]
+            or (kind == "payment_paid" and row["status"] != "paid")
+            or (asked[name] == {kind} == {"payment_failed"} and row["status"] != "failed")
+        ]
     doubled = await databases["billing"].fetch(
         "SELECT influencer_id, currency, run FROM payment GROUP BY 1, 2, 3 HAVING count(*) > 1"
     )
-    return [
-        Broken("lost", "payment_paid", told.subject["payment"])
-        for told in history.of("payment_paid", "acknowledged")
-        if status.get(told.subject["payment"]) != "paid"
-    ] + [Broken("doubled", "payment", str(row["influencer_id"])) for row in doubled]
+    return broken + [Broken("doubled", "payment", str(row["influencer_id"])) for row in doubled]
+
+
+_STEPS = {"payment_paid": 2, "payment_failed": 2, "payment_corrected": 3}
+"""The version that a payment, made at version 1, has at least after each."""
 
 
 CHECKS: Sequence[Check] = (
-    *(drafts, approvals, budgets, edits, joins, moves, codes),
+    *(drafts, approvals, budgets, edits, joins, moves, codes, shops),
     *(clicks, reversals, orders, judgements, facts, counts, payments),
 )
-
-
-def mails(mailbox: Path) -> list[Broken]:
-    """Mails that the mail server, whose file this is, got more than once."""
-    with closing(sqlite3.connect(f"file:{mailbox}?mode=ro", uri=True)) as kept:
-        got = Counter(
-            message_from_bytes(content.partition(b"\r\n\r\n")[0])["Message-ID"]
-            for (content,) in kept.execute("SELECT content FROM message")
-        )
-    return [Broken("told_twice", "mail", name) for name, times in got.items() if times > 1]
 
 
 async def _counted(database: asyncpg.Connection, query: str) -> Counter[str]:

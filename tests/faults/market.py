@@ -41,6 +41,11 @@ _RATES: dict[str, Json] = {
     "referral": {"conversion": "3.25"},
     "ecommerce": {"commission": "12.5"},
 }
+BROWSER = {
+    "p256dh": "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4",
+    "auth": "BTBZMqHH6r4Tts7J_aSIgg",
+}
+"""The keys of RFC 8291's appendix A, which tells the private one too."""
 _BROWSER = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:56.0) Gecko/20100101 Firefox/56.0"
 
 
@@ -71,6 +76,7 @@ class Market:
     """Trades through `gateway` until told to stop.
 
     makers: their names are the channels of the stand-in's videos; each is an influencer.
+    standins: base URL of the push service where makers subscribe; they get none when None.
     a_day: about so many campaigns start on each day, and a week after its end one is closed and forgotten; no
     limit, and nothing is forgotten, when None.
     """
@@ -82,9 +88,11 @@ class Market:
         makers: Sequence[str],
         seed: int,
         history: History,
+        standins: str | None = None,
         a_day: int | None = None,
     ) -> None:
         self.history = history
+        self._standins = standins
         self._a_day = a_day
         self._gateway = gateway
         self._folder = folder
@@ -122,7 +130,7 @@ class Market:
                 "id": str(person),
                 "display_name": maker,
                 "country": "US",
-                "contact": {"email": f"{person}@creators.example"},
+                "contact": self._contact(person),
                 "payee": {"country": "US", "payment_mode": "automatic"},
             }
             for person, maker in self._makers.items()
@@ -135,6 +143,10 @@ class Market:
         ]
         await self._insist("connect", "/v1/accounts/import", {"items": accounts})
         await settle()
+
+    def _contact(self, person: UUID) -> Json:
+        push = [] if self._standins is None else [{"endpoint": f"{self._standins}/push/{person}", **BROWSER}]
+        return {"email": f"{person}@creators.example", "push": push}
 
     async def _insist(self, kind: str, path: str, body: Json) -> None:
         told = await self._ask(kind, "POST", path, body)
@@ -247,7 +259,7 @@ class Market:
         """With a secret of the shop's own: the answer may be lost, and shows none a second time."""
         secret = uuid5(NAMES, this.id).hex
         body = {"campaign_id": this.id, "kind": "shopify", "domain": "a.test", "secret": secret}
-        told = await self._ask("shop", "POST", "/v1/shops", body)
+        told = await self._ask("shop", "POST", "/v1/shops", body, subject={"campaign": this.id})
         if told.outcome == "acknowledged":
             this.shop = told.answer
         elif (found := await self._read(f"/v1/shops?campaign_id={this.id}")) and found["items"]:
@@ -467,11 +479,12 @@ class Market:
             )
 
     async def _pay(self, chance: random.Random) -> None:
-        found = await self._read("/v1/payments?status=reviewing&limit=50")
+        act = chance.choice(("paid", "paid", "failed", "corrected"))
+        status = "failed" if act == "corrected" else "reviewing"
+        found = await self._read(f"/v1/payments?status={status}&limit=50")
         if not found or not found["items"]:
             return
         one = chance.choice(found["items"])
-        act = chance.choice(("paid", "paid", "failed", "corrected"))
         body = {"reason": "no such account"} if act == "failed" else {}
         await self._ask(
             f"payment_{act}", "POST", f"/v1/payments/{one['id']}/{act}", body, subject={"payment": one["id"]}

@@ -11,6 +11,7 @@ lingers between its two halves. Each says so.
 """
 
 import importlib.util
+import re
 import runpy
 import sys
 from collections.abc import Sequence
@@ -48,8 +49,8 @@ class Aim:
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """taken: what is taken away. shows: how findings begin that tell its harm. faults: those of a round, by
-    name. lives: the services that run so. rounds: within which it is caught."""
+    """taken: what is taken away. shows: patterns of how findings begin that tell its harm. faults: those of a
+    round, by name. lives: the services that run so. rounds: within which it is caught."""
 
     name: str
     taken: str
@@ -69,9 +70,11 @@ class Mutant:
 
     def shown_in(self, findings: Sequence[str]) -> str | None:
         """The first of them that tells its harm."""
-        return next((words for words in findings if words.startswith(self.shows)), None)
+        return next((words for words in findings if any(re.match(each, words) for each in self.shows)), None)
 
 
+_LAGS = r"restless: .*\b{}-worker-\d has outbox=\d+ lag=[1-9]"
+"""A worker of the service never reads on."""
 _APPLYING, _CONSUMER = "souk.chassis.applying", "souk.chassis.consumer"
 _RANGE = "from aiokafka.coordinator.assignors.range import RangePartitionAssignor\n"
 _SCATTERED = Edit(
@@ -156,7 +159,7 @@ ALL = (
                 "_LAST_RETRY)\n",
             ),
         ),
-        ("copy_missing notify", "copy_differs notify", "restless"),
+        ("copy_missing notify", "copy_differs notify", _LAGS.format("notify")),
         ("cut", "cut", "cut", "kill_database"),
         Aim(("notify",), ("database",)),
         lives=("notify",),
@@ -171,7 +174,7 @@ ALL = (
                 "            self._take_up(moved.partitions)\n",
             ),
         ),
-        ("copy_missing notify", "copy_differs notify", "restless"),
+        ("copy_missing notify", "copy_differs notify", _LAGS.format("notify")),
         ("rewind_group",) * 4,
         Aim(("notify",)),
         lives=("notify",),
@@ -252,7 +255,7 @@ ALL = (
                 "            if (each in stored",
             ),
         ),
-        ("copy_missing", "copy_differs", "restless"),
+        ("copy_missing", "copy_differs", _LAGS.format(r"\w+")),
         ("recreate_topic", "recreate_topic"),
         Aim(topics=("tracking.links.v1", "influencer.participations.v1")),
     ),
@@ -463,8 +466,8 @@ def _acknowledged(response: Response, unit: Unit) -> Response:
             _SCATTERED,
             Edit(
                 "souk.billing.store.books",
-                ".order_by(account.c.id).with_for_update()\n",
-                ".order_by(account.c.id)\n",
+                ".order_by(account.c.id).with_for_update())\n",
+                ".order_by(account.c.id))\n",
             ),
             Edit(
                 "souk.billing.store.books",
@@ -672,6 +675,20 @@ def _acknowledged(response: Response, unit: Unit) -> Response:
             ),
         ),
         ("told_twice mail",),
+        ("break_outside",) * 4,
+        lives=("notify",),
+    ),
+    Mutant(
+        "push_sent_again",
+        "a push whose answer was lost is sent once more",
+        (
+            Edit(
+                "souk.notify.channels.webpush",
+                'return Outcome("unknown", type(error).__name__)',
+                'return Outcome("again", type(error).__name__)',
+            ),
+        ),
+        ("told_twice push",),
         ("break_outside",) * 4,
         lives=("notify",),
     ),

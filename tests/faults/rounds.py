@@ -15,10 +15,12 @@ from typing import Any
 
 import asyncpg
 import effects
+import told
 import videos
 from cluster import Cluster, cluster
 from disturbances import HEAVY, disturb
 from history import History
+from load import KINDS, load
 from market import Market
 from mutants import Aim, Mutant, launcher
 from plans import Plan, Planned
@@ -33,8 +35,8 @@ from souk.local.errors import StackError
 
 log = logging.getLogger(__name__)
 
-OPENING = datetime(2017, 1, 31, 6, tzinfo=UTC)
-"""A payment run is due after some 40 s of load."""
+OPENING = datetime(2017, 1, 28, 6, tzinfo=UTC)
+"""A payment run is due after some 60 s of load, and has enough to pay."""
 MAKERS, PEOPLE = 24, 8
 SECONDS, SECONDS_OF_MUTANTS = 20.0, 40.0
 """Of load in each round, where nothing else is asked for. Mutants need the second to be caught by."""
@@ -44,6 +46,8 @@ _REST_SECONDS_OF_MUTANTS = 90.0
 _READY_SECONDS = 180.0
 """Within which every process has to run again, once nothing disturbs it any more."""
 _LOOK_SECONDS = 0.2
+_WHOLE_LOAD_SECONDS = 80.0
+"""Of load, within which each kind of it has its turn."""
 _LONGEST = 15.0, 30.0
 """Seconds that a fault may last, by how long a round is: longer than a session of Kafka in any case."""
 
@@ -53,8 +57,9 @@ class Report:
     """What came of it.
 
     load_seconds: of each round. broken: what was found, in words. about: what was asked of its subjects and
-    what happened meanwhile. faults, failed: those that were carried out, and those that could not be. caught:
-    by mutant, in which round and by what first.
+    what happened meanwhile. faults, failed: those that were carried out, and those that could not be. load:
+    how often there was each kind of it. looks: by what was looked at under load, how often it was compared.
+    caught: by mutant, in which round and by what first.
     """
 
     seed: int
@@ -63,6 +68,8 @@ class Report:
     rounds: int = 0
     faults: Counter[str] = field(default_factory=Counter)
     failed: list[str] = field(default_factory=list)
+    load: dict[str, int] = field(default_factory=dict)
+    looks: dict[str, int] = field(default_factory=dict)
     acknowledged: int = 0
     refused: int = 0
     unknown: int = 0
@@ -136,7 +143,9 @@ async def play(
             suite = await running.enter_async_context(
                 cluster(root / "data", opening=OPENING, data=data, start=start)
             )
-            market = Market(suite.gateway, suite.folder, videos.channels(MAKERS), seed, history)
+            market = Market(
+                suite.gateway, suite.folder, videos.channels(MAKERS), seed, history, standins=suite.standins
+            )
             running.push_async_callback(market.close)
             await market.open(lambda: _rest(suite, _REST_SECONDS))
             said("the suite is ready, and all have signed up")
@@ -149,6 +158,7 @@ async def play(
                 if not report.sound and len(report.caught) == (0 if control else len(mutants)):
                     break
             _tell_undone(report)
+            tell_absent(report)
         except Exception as error:
             # What the suite did to the rig is told as all else is.
             log.exception("the play ended in its round %d", report.rounds + 1)
@@ -202,6 +212,8 @@ async def _round(
     async with asyncio.timeout(_READY_SECONDS):
         await suite.heal()
     report.rounds += 1
+    for name, times in watch.looks.items():
+        report.looks[name] = report.looks.get(name, 0) + times
     for one in watch.broken:
         _count(report, one.fault, f"{one.fault} {one.kind}: {one.subject}")
     try:
@@ -210,9 +222,9 @@ async def _round(
         _count(report, "restless", f"restless: {error}")
     else:
         await _judge(suite, market.history, scene, report)
-    told = market.history.counts()
+    outcomes = market.history.counts()
     report.acknowledged, report.refused, report.unknown = (
-        told[outcome] for outcome in ("acknowledged", "refused", "unknown")
+        outcomes[outcome] for outcome in ("acknowledged", "refused", "unknown")
     )
 
 
@@ -243,7 +255,10 @@ async def _timed(waiting: Any) -> float:
 async def _judge(suite: Cluster, history: History, scene: Scene, report: Report) -> None:
     async with _databases(suite) as databases:
         broken = await effects.check(databases, history)
-    broken += effects.mails(suite.folder.standins / "mail.sqlite")
+        broken += await told.mails(databases, suite.folder.standins / "mail.sqlite")
+        broken += await told.pushes(databases, suite.standins)
+        broken += await told.notices(databases, history)
+        report.load = dict(sorted((await load(databases, history)).items()))
     seen = await check(
         {service: suite.stack.postgres.url(service) for service in SERVICES},
         suite.stack.kafka.access("admin").client(),
@@ -279,6 +294,14 @@ def _tell_undone(report: Report) -> None:
     for name in sorted(planned.difference(report.faults)):
         if name not in HEAVY:
             _count(report, "undone_fault", f"undone_fault {name}: it worked not once")
+
+
+def tell_absent(report: Report) -> None:
+    """A kind of load that a long enough play had not once is a finding: nothing of it could break."""
+    if report.rounds * report.load_seconds >= _WHOLE_LOAD_SECONDS:
+        for kind in KINDS:
+            if not report.load.get(kind):
+                _count(report, "undone_load", f"undone_load {kind}: it had success not once")
 
 
 def _count(report: Report, what: str, words: str) -> None:

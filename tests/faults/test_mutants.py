@@ -38,6 +38,20 @@ def test_its_faults_are_known(mutant: Mutant) -> None:
     assert {*mutant.faults} <= {*LIGHT, *HEAVY}
 
 
+@pytest.mark.parametrize(
+    ("lag", "shown"),
+    [
+        ("notify-worker-2 has outbox=0 lag=37", True),
+        ("notify-worker-2 has outbox=9 lag=0", False),
+        ("billing-worker-1 has outbox=0 lag=37", False),
+    ],
+)
+def test_no_rest_shows_a_mutant_only_by_the_lag_of_its_service(lag: str, *, shown: bool) -> None:
+    words = f"restless: The suite did not come to rest for 90 s: {lag} due=0"
+
+    assert bool(MUTANTS["rest_of_batch_skipped"].shown_in([words])) is shown
+
+
 @pytest.mark.long
 @pytest.mark.timeout(900)
 @_EACH

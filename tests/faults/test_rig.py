@@ -8,14 +8,20 @@ from pathlib import Path
 
 import pytest
 from disturbances import FAULTS, HEAVY, LIGHT
+from load import KINDS
 from mutants import MUTANTS, Mutant
 from plans import planned
-from rounds import SECONDS, Report, play
+from rounds import SECONDS, Report, play, tell_absent
 from shrinking import shorter
 
 _LONG_SECONDS = 60.0
 """So that a fault may last for 30 s, longer than a relay's hold on its shards."""
 _SHRINK_SECONDS = 240.0
+_TWO_MINUTES_HAVE = {
+    *("draft", "approve", "raise", "edit", "join", "accept", "click", "order", "refund"),
+    *("post", "metric_up", "metric_down", "post_approve", "payment_run", "payment_paid"),
+    *("sent_email", "sent_push"),
+}
 _NEW = os.environ.get("SOUK_FAULTS_SEED") or str(random.SystemRandom().randrange(1, 1_000_000))
 """Of the long tests; set it to have them play the same again."""
 
@@ -33,7 +39,20 @@ async def test_two_minutes_of_load_and_faults_break_nothing(tmp_path: Path) -> N
 
     assert report.sound, await found(report)
     assert report.acknowledged > 100
+    assert {kind for kind, times in report.load.items() if times} >= _TWO_MINUTES_HAVE
+    assert report.refused > 0
+    assert report.looks["position"] > 0
+    assert report.looks["copy"] > 0
     assert report.faults.total() == 9
+
+
+@pytest.mark.parametrize(("rounds", "found"), [(3, []), (4, ["undone_load refund: it had success not once"])])
+def test_load_that_a_whole_play_had_not_once_is_a_finding(rounds: int, found: list[str]) -> None:
+    report = Report(1, load_seconds=SECONDS, rounds=rounds, load=dict.fromkeys(KINDS, 1) | {"refund": 0})
+
+    tell_absent(report)
+
+    assert report.broken == found
 
 
 @pytest.mark.long

@@ -1,5 +1,6 @@
 """What only grows, looked at while there is load: no check at rest can see that it went back for a moment."""
 
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,10 +25,12 @@ class Watch:
     """Looks again and again, while there is load, at what only grows: positions, and the versions of copies.
 
     back: the faults that have begun. `_BACK` move positions, and `rebuild_copies` has copies written anew.
+    looks: how often something was compared with what it was before, of positions and of copies.
     """
 
     back: set[str] = field(default_factory=set)
     broken: list[Broken] = field(default_factory=list)
+    looks: Counter[str] = field(default_factory=Counter)
     _seen: dict[tuple[Any, ...], int] = field(default_factory=dict)
 
     async def look(self, databases: Databases) -> None:
@@ -46,8 +49,9 @@ class Watch:
             rows = await database.fetch(query)
             # One that began meanwhile may be in what was read.
             for name, value in rows if not self.back & but else ():
-                before = self._seen.get((service, kind, name), value)
-                if value < before:
+                before = self._seen.get((service, kind, name))
+                self.looks["position" if but is _BACK else "copy"] += before is not None
+                if before is not None and value < before:
                     words = f"{name} from {before} to {value}"
                     self.broken.append(Broken("went_back", f"{service} {kind}", words))
                 self._seen[service, kind, name] = value

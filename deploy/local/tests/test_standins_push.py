@@ -139,3 +139,13 @@ def test_a_slow_answer_comes_after_its_time_and_once(standins: Any) -> None:
     assert first.status_code == 201
     assert took >= 0.5
     assert httpx.get(f"{standins.url}/faults").json() == {"items": []}
+
+
+def test_a_push_whose_answer_breaks_off_was_taken(standins: Any) -> None:
+    subscription = uuid4().hex
+    httpx.post(f"{standins.url}/faults", json={"path_prefix": "/push", "reset": True})
+
+    with pytest.raises(httpx.RemoteProtocolError):
+        push(standins.url, subscription)
+
+    assert len(httpx.get(f"{standins.url}/push/{subscription}").json()["items"]) == 1

@@ -39,6 +39,30 @@ async def test_what_happens_once_is_told_once_to_one_person_on_one_channel(urls)
     assert (found.check, found.subject) == ("told_twice", f"{MARIE} email campaign.started {AUTUMN}")
 
 
+async def test_a_payment_fails_once_for_each_correction_and_who_was_accepted_is_told_once(urls):
+    url = urls["notify"]
+    await execute(
+        url,
+        "INSERT INTO payment (id, version, status, net, currency) VALUES ($1, 4, 'failed', 1, 'USD')",
+        ACME,
+    )
+    for _ in range(2):
+        await deliver(url, "payment.failed", [ACME])
+        await deliver(url, "participation.rejected", [BIRD])
+    await deliver(url, "participation.approved", [BIRD])
+
+    async with reading(url) as connection:
+        assert await deliveries.told_twice(connection) == []
+        await deliver(url, "payment.failed", [ACME])
+        await deliver(url, "participation.approved", [BIRD])
+        found = await deliveries.told_twice(connection)
+
+    assert [one.subject for one in found] == [
+        f"{MARIE} in_app participation.approved {BIRD}",
+        f"{MARIE} in_app payment.failed {ACME}",
+    ]
+
+
 async def test_a_delivery_with_two_outcomes_was_sent_again(urls, topic_copies, produce, kafka):
     (topic,) = topic_copies(DELIVERIES)
     outcome = Delivery(

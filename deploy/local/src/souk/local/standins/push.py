@@ -21,7 +21,8 @@ Verdict = Literal["accepted", "gone", "refused"]
 LARGEST_BODY = 4096
 """Bytes that a push service must take (RFC 8030 §7.2); it need not take more."""
 LONGEST_ID = 200
-_KEPT = 200
+_KEPT = 5_000
+"""Messages. The largest of them together have 20 MB."""
 _LONGEST_TOKEN = 24 * 3600
 _LONGEST_HEADER = 2048
 _VAPID = re.compile(r"vapid\s+(?P<parameters>.+)", re.IGNORECASE)

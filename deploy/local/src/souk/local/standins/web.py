@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Message as Event
 
 from souk.local.standins import google
 from souk.local.standins.faults import Fault, Faults
@@ -206,6 +207,7 @@ class _Faulty:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         fault = self._faults.take(scope["path"]) if scope["type"] == "http" else None
         if fault and fault.reset:
+            await self._app(scope, receive, _unheard)
             await _broken_off(send)
             return
         if fault and fault.slow:
@@ -215,6 +217,10 @@ class _Faulty:
             await JSONResponse(body, fault.status)(scope, receive, send)
             return
         await self._app(scope, receive, send)
+
+
+async def _unheard(_: Event) -> None:
+    """Nobody gets the answer to what was done."""
 
 
 async def _broken_off(send: Send) -> None:
