@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import asyncpg
@@ -21,6 +22,7 @@ from confluent_kafka.admin import AdminClient
 
 from souk.contracts.topics.campaigns import CAMPAIGNS
 from souk.local import control
+from souk.local.errors import StackError
 from souk.local.folder import Folder, free_port, open_folder
 from souk.local.process import Spec
 from souk.local.stack import Stack
@@ -194,6 +196,49 @@ async def test_each_restart_is_told_in_one_line(tmp_path: Path, caplog: pytest.L
     assert re.fullmatch(
         r"brief ended with exit code 4 after \d\.\d s without getting ready, before restart 2", second
     )
+
+
+@pytest.fixture
+def frozen_supervisor(empty_folder: Folder) -> Iterator[int]:
+    """The process id of a supervisor in `empty_folder` that listens and does nothing more."""
+    supervised = control.launch(empty_folder, servers_only=True, lifeline=True)
+    supervised.process.send_signal(signal.SIGSTOP)
+    yield supervised.process.pid
+    supervised.process.send_signal(signal.SIGCONT)
+    supervised.stop()
+
+
+@pytest.mark.parametrize("ask", [control.status, control.stop], ids=["status", "stop"])
+def test_a_supervisor_that_does_not_answer_is_told_in_one_sentence(
+    empty_folder: Folder,
+    frozen_supervisor: int,
+    monkeypatch: pytest.MonkeyPatch,
+    ask: Callable[[Folder], object],
+) -> None:
+    monkeypatch.setattr(control, "_ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr(control, "_STOP_ANSWER_SECONDS", 0.2)
+
+    with pytest.raises(StackError, match=f"supervisor of {empty_folder.root} doesn't (answer|stop): see "):
+        ask(empty_folder)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing tells that a connection waits")
+@pytest.mark.parametrize("ask", [control.status, control.stop], ids=["status", "stop"])
+def test_a_supervisor_that_ends_while_it_is_asked_is_no_surprise(
+    empty_folder: Folder, frozen_supervisor: int, ask: Callable[[Folder], object]
+) -> None:
+    def asked() -> bool:
+        return Path("/proc/net/unix").read_text().count(str(empty_folder.socket)) > 1
+
+    with ThreadPoolExecutor() as beside:
+        answer = beside.submit(ask, empty_folder)
+        assert eventually(asked)
+        os.kill(frozen_supervisor, signal.SIGKILL)
+        if ask is control.stop:
+            assert answer.result() is True
+        else:
+            with pytest.raises(StackError, match="^The supervisor stopped: see "):
+                answer.result()
 
 
 def test_a_second_start_in_the_same_folder_is_refused(stack_folder: Folder | None) -> None:

@@ -22,6 +22,8 @@ from souk.local.folder import Folder, lock, open_folder, remembered_ports, runni
 
 _ANSWER_SECONDS = 120.0
 _LISTEN_SECONDS = 60.0
+# It obeys a stop at once; one that is busy or just ending is told again.
+_STOP_ANSWER_SECONDS = 2.0
 # A Unix socket's path is limited to 108 bytes.
 _PATH_LIMIT = 100
 
@@ -89,7 +91,7 @@ def launch(
 
 def follow(folder: Folder) -> Iterator[list[dict[str, Any]]]:
     """The processes' states, at each change, until all are ready. Raises StackError when one fails."""
-    for answer in _talk(folder, {"do": "follow"}):
+    for answer in _talk(folder, {"do": "follow"}, _ANSWER_SECONDS):
         yield answer["processes"]
         if answer.get("ready"):
             return
@@ -146,14 +148,17 @@ def restart(folder: Folder, name: str) -> None:
 
 
 def stop(folder: Folder) -> bool:
-    """Stop everything in the folder; returns when nothing runs any more. False when nothing did."""
+    """Stop everything in the folder; returns when nothing runs any more. False when nothing did.
+
+    Raises StackError when something still runs after two minutes.
+    """
     if not running(folder):
         return False
     deadline = time.monotonic() + _ANSWER_SECONDS
     while running(folder):
         # Told again and again: it may not listen yet, or no more.
         with suppress(StackError):
-            _tell(folder, {"do": "stop"})
+            _tell(folder, {"do": "stop"}, _STOP_ANSWER_SECONDS)
         if time.monotonic() > deadline:
             raise StackError(f"The supervisor of {folder.root} doesn't stop: see {folder.log('supervisor')}.")
         time.sleep(0.02)
@@ -166,27 +171,37 @@ def wait_ready(folder: Folder) -> None:
         continue
 
 
-def _tell(folder: Folder, command: dict[str, Any]) -> dict[str, Any]:
-    for answer in _talk(folder, command):
+def _tell(folder: Folder, command: dict[str, Any], within: float | None = None) -> dict[str, Any]:
+    for answer in _talk(folder, command, within or _ANSWER_SECONDS):
         return answer
     raise StackError(f"The supervisor gave no answer: see {folder.log('supervisor')}.")
 
 
-def _talk(folder: Folder, command: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _talk(folder: Folder, command: dict[str, Any], within: float) -> Iterator[dict[str, Any]]:
+    """The answers to `command`. Raises StackError, also when one takes longer than `within` seconds or the
+    supervisor ends meanwhile."""
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(_ANSWER_SECONDS)
+        connection.settimeout(within)
         try:
             with socket_address(folder) as address:
                 connection.connect(address)
         except OSError as error:
             raise nothing_runs(folder) from error
-        connection.sendall(json.dumps(command).encode() + b"\n")
-        with connection.makefile() as lines:
-            for line in lines:
-                answer = json.loads(line)
-                if "error" in answer:
-                    raise StackError(answer["error"])
-                yield answer
+        try:
+            connection.sendall(json.dumps(command).encode() + b"\n")
+            with connection.makefile() as lines:
+                for line in lines:
+                    answer = json.loads(line)
+                    if "error" in answer:
+                        raise StackError(answer["error"])
+                    yield answer
+        except TimeoutError as error:
+            raise StackError(
+                f"The supervisor of {folder.root} doesn't answer: see {folder.log('supervisor')}."
+            ) from error
+        # A line that it was cut off in is no JSON.
+        except (OSError, ValueError) as error:
+            raise StackError(f"The supervisor stopped: see {folder.log('supervisor')}.") from error
 
 
 @contextmanager
