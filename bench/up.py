@@ -40,8 +40,8 @@ async def measure(size: Size) -> list[Result]:
 def _up(folder: Folder, memory: dict[str, float], *, servers_only: bool) -> float:
     """Seconds until all was ready; memory is filled in then."""
     began = perf_counter()
-    supervised = control.launch(folder, servers_only=servers_only, lifeline=True)
-    try:
+    with control.Supervised(folder) as supervised:
+        supervised.launch(servers_only=servers_only, lifeline=True)
         control.wait_ready(folder)
         taken = perf_counter() - began
         for each in control.status(folder):
@@ -49,6 +49,4 @@ def _up(folder: Folder, memory: dict[str, float], *, servers_only: bool) -> floa
                 one = psutil.Process(each["pid"])
                 # PostgreSQL's share their buffers: only its first process is named.
                 memory[each["name"]] = max(one.memory_info().rss / 1e6, memory.get(each["name"], 0.0))
-    finally:
-        supervised.stop()
     return taken

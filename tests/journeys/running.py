@@ -220,23 +220,23 @@ async def running() -> AsyncIterator[Suite]:
         folder.root.mkdir()
         set_manual(folder.clock, OPENING)
         videos = _videos(Path(root) / "videos.csv")
-        started = control.launch(
-            folder,
-            servers_only=False,
-            lifeline=True,
-            environment={
-                "SOUK_GATEWAY_PORT": str(free_port(set())),
-                "SOUK_STANDINS_DATA": str(videos),
-                "SOUK_OTLP": collector.url,
-            },
-        )
-        try:
-            await asyncio.to_thread(control.wait_ready, folder)
-            gateway = f"http://127.0.0.1:{remembered_ports(folder)['gateway']}"
-            async with httpx.AsyncClient(base_url=gateway, timeout=30, trust_env=False) as client:
-                yield Suite(folder, client, collector)
-        finally:
-            await asyncio.to_thread(started.stop)
+        with control.Supervised(folder) as started:
+            started.launch(
+                servers_only=False,
+                lifeline=True,
+                environment={
+                    "SOUK_GATEWAY_PORT": str(free_port(set())),
+                    "SOUK_STANDINS_DATA": str(videos),
+                    "SOUK_OTLP": collector.url,
+                },
+            )
+            try:
+                await asyncio.to_thread(control.wait_ready, folder)
+                gateway = f"http://127.0.0.1:{remembered_ports(folder)['gateway']}"
+                async with httpx.AsyncClient(base_url=gateway, timeout=30, trust_env=False) as client:
+                    yield Suite(folder, client, collector)
+            finally:
+                await asyncio.to_thread(started.stop)
 
 
 def _videos(path: Path) -> Path:

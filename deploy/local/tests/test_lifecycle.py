@@ -30,6 +30,22 @@ from souk.local.supervisor import Supervisor
 from souk.local.testing import MakeDatabase, MakeTopics
 
 SOUK = str(Path(sys.executable).parent / "souk")
+_INTERRUPTED = """
+import signal, sys
+from souk.local.main import app
+
+end_of = sys.argv.pop(1)
+
+def watch(frame, event, _):
+    if event == "return" and frame.f_code.co_qualname == end_of:
+        sys.setprofile(None)
+        signal.raise_signal(signal.SIGINT)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.setprofile(watch)
+app()
+"""
+"""`souk`, interrupted as a function returns."""
 
 
 @pytest.fixture
@@ -201,11 +217,12 @@ async def test_each_restart_is_told_in_one_line(tmp_path: Path, caplog: pytest.L
 @pytest.fixture
 def frozen_supervisor(empty_folder: Folder) -> Iterator[int]:
     """The process id of a supervisor in `empty_folder` that listens and does nothing more."""
-    supervised = control.launch(empty_folder, servers_only=True, lifeline=True)
-    supervised.process.send_signal(signal.SIGSTOP)
-    yield supervised.process.pid
-    supervised.process.send_signal(signal.SIGCONT)
-    supervised.stop()
+    with control.Supervised(empty_folder) as supervised:
+        supervised.launch(servers_only=True, lifeline=True)
+        assert supervised.process is not None
+        supervised.process.send_signal(signal.SIGSTOP)
+        yield supervised.process.pid
+        supervised.process.send_signal(signal.SIGCONT)
 
 
 @pytest.mark.parametrize("ask", [control.status, control.stop], ids=["status", "stop"])
@@ -237,7 +254,7 @@ def test_a_supervisor_that_ends_while_it_is_asked_is_no_surprise(
         if ask is control.stop:
             assert answer.result() is True
         else:
-            with pytest.raises(StackError, match="^The supervisor stopped: see "):
+            with pytest.raises(StackError, match=r"^The supervisor stopped: see "):
                 answer.result()
 
 
@@ -345,21 +362,38 @@ def test_ctrl_c_while_starting_leaves_no_process(
     assert said.count("Stopped.") == 1
 
 
+@pytest.mark.parametrize("command", ["up --servers-only", "demo --keep"])
+@pytest.mark.parametrize("end_of", ["Popen._execute_child", "Supervised.launch"])
+def test_ctrl_c_at_a_bad_moment_leaves_no_process(empty_folder: Folder, command: str, end_of: str) -> None:
+    interrupted = subprocess.run(
+        [sys.executable, "-c", _INTERRUPTED, end_of, *command.split()],
+        env={**os.environ, "SOUK_DATA": str(empty_folder.root)},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+    assert processes_of(empty_folder) == []
+    assert interrupted.returncode == 130, interrupted.stderr
+    assert interrupted.stderr.endswith("Stopped.\n")
+    assert empty_folder.log("supervisor").exists()
+
+
 @pytest.mark.long
 def test_a_killed_supervisor_takes_everything_with_it_and_the_next_start_works(empty_folder: Folder) -> None:
-    first = control.launch(empty_folder, servers_only=True, lifeline=True)
-    control.wait_ready(empty_folder)
-    assert len(processes_of(empty_folder)) >= 4
-
-    first.process.kill()
-    first.process.wait(10)
+    with control.Supervised(empty_folder) as first:
+        first.launch(servers_only=True, lifeline=True)
+        control.wait_ready(empty_folder)
+        assert len(processes_of(empty_folder)) >= 4
+        assert first.process is not None
+        first.process.kill()
 
     assert eventually(lambda: processes_of(empty_folder) == [])
-    second = control.launch(empty_folder, servers_only=True, lifeline=True)
-    control.wait_ready(empty_folder)
-    assert second.lifeline is not None
-    second.lifeline.close()
-    assert second.process.wait(30) == 0
+    with control.Supervised(empty_folder) as second:
+        second.launch(servers_only=True, lifeline=True)
+        control.wait_ready(empty_folder)
+        assert second.process is not None
+        assert second.process.stdin is not None
+        second.process.stdin.close()
+        assert second.process.wait(30) == 0
     assert processes_of(empty_folder) == []
 
 

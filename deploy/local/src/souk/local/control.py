@@ -5,88 +5,122 @@ One JSON object a line, both ways, over a Unix socket in the data folder that on
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
-from typing import IO, Any
+from typing import Any, Self
 
 from souk.chassis.clock import set_manual
 from souk.local.errors import StackError
 from souk.local.folder import Folder, lock, open_folder, remembered_ports, running
 
 _ANSWER_SECONDS = 120.0
-_LISTEN_SECONDS = 60.0
 # It obeys a stop at once; one that is busy or just ending is told again.
 _STOP_ANSWER_SECONDS = 2.0
 # A Unix socket's path is limited to 108 bytes.
 _PATH_LIMIT = 100
 
 
-@dataclass(frozen=True, slots=True)
 class Supervised:
-    """A supervisor that this process started.
+    """A supervisor of this process: `with Supervised(folder) as suite: suite.launch(…)`.
 
-    lifeline: as long as it is open (in this process) the supervisor lives; None when it lives on alone.
+    However the block ends, everything has stopped then, unless it ends well after `leave`. Nothing runs
+    before the block begins, so that no interrupt can come between a start and what stops it.
     """
 
-    folder: Folder
-    process: "subprocess.Popen[bytes]"
-    lifeline: IO[bytes] | None
+    def __init__(self, folder: Folder) -> None:
+        self.folder = folder
+        self.process: subprocess.Popen[bytes] | None = None
+        self._left = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if self.process and self._left and error is None:
+            # Nobody waits for it.
+            self.process.returncode = 0
+            return
+        with _sigint_waits():
+            self.stop()
+
+    def launch(
+        self,
+        *,
+        servers_only: bool,
+        lifeline: bool,
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """Start the supervisor in the background; when this returns it listens, but nothing else is ready.
+
+        lifeline: everything stops as soon as this process ends, however it ends.
+        environment: what everything that is started is told besides this process's own environment.
+        Raises StackError when the folder is taken or unusable, or what must be downloaded can't be.
+        """
+        folder = self.folder
+        open_folder(folder)
+        lock(folder).close()
+        with folder.log("supervisor").open("ab") as log, _sigint_waits():
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "souk.local.daemon", str(folder.root)]
+                + ["--servers-only"] * servers_only
+                + ["--lifeline"] * lifeline,
+                env={**os.environ, **environment},
+                stdin=subprocess.PIPE if lifeline else subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,
+            )
+        assert self.process.stdout is not None
+        with self.process.stdout as first:
+            said = json.loads(first.readline() or "{}")
+        if "listening" not in said:
+            raise StackError(
+                said.get("error") or f"The supervisor could not start: see {folder.log('supervisor')}."
+            )
+
+    def leave(self) -> None:
+        """Let it live on after the block. One with a lifeline lives as long as this process all the same."""
+        self._left = True
 
     def stop(self) -> None:
-        """Stop everything and wait until no process is left."""
-        stop(self.folder)
-        self.process.wait(_ANSWER_SECONDS)
-        if self.lifeline:
-            self.lifeline.close()
+        """Stop everything that `launch` started. Raises StackError when something runs after two minutes.
 
-
-def launch(
-    folder: Folder,
-    *,
-    servers_only: bool,
-    lifeline: bool,
-    environment: Mapping[str, str] = MappingProxyType({}),
-) -> Supervised:
-    """Start a supervisor in the background; it listens when this returns, but nothing else is ready yet.
-
-    lifeline: everything stops as soon as this process ends, however it ends.
-    environment: what everything that is started is told besides this process's own environment.
-    Raises StackError when the folder is taken or unusable, or what must be downloaded can't be.
-    """
-    open_folder(folder)
-    lock(folder).close()
-    with folder.log("supervisor").open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "souk.local.daemon", str(folder.root)]
-            + ["--servers-only"] * servers_only
-            + ["--lifeline"] * lifeline,
-            env={**os.environ, **environment},
-            stdin=subprocess.PIPE if lifeline else subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            start_new_session=True,
-        )
-    assert process.stdout is not None
-    with process.stdout as first:
+        Told by a signal: what another process runs in the folder is left alone.
+        """
+        if self.process is None:
+            return
+        self.process.terminate()
         try:
-            said = json.loads(first.readline() or "{}")
-        except BaseException:
-            process.terminate()
-            process.wait(_ANSWER_SECONDS)
-            raise
-    if "listening" not in said:
-        process.wait(_LISTEN_SECONDS)
-        raise StackError(
-            said.get("error") or f"The supervisor could not start: see {folder.log('supervisor')}."
-        )
-    return Supervised(folder, process, process.stdin)
+            self.process.wait(_ANSWER_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise _still_running(self.folder) from None
+        if self.process.stdin:
+            self.process.stdin.close()
+
+
+@contextmanager
+def _sigint_waits() -> Iterator[None]:
+    """SIGINT has its effect at the block's end. Only the main thread gets it: in others nothing is done."""
+    answer = signal.getsignal(signal.SIGINT)
+    if not callable(answer) or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, answer)
+        if came:
+            signal.raise_signal(signal.SIGINT)
 
 
 def follow(folder: Folder) -> Iterator[list[dict[str, Any]]]:
@@ -160,9 +194,13 @@ def stop(folder: Folder) -> bool:
         with suppress(StackError):
             _tell(folder, {"do": "stop"}, _STOP_ANSWER_SECONDS)
         if time.monotonic() > deadline:
-            raise StackError(f"The supervisor of {folder.root} doesn't stop: see {folder.log('supervisor')}.")
+            raise _still_running(folder)
         time.sleep(0.02)
     return True
+
+
+def _still_running(folder: Folder) -> StackError:
+    return StackError(f"The supervisor of {folder.root} doesn't stop: see {folder.log('supervisor')}.")
 
 
 def wait_ready(folder: Folder) -> None:

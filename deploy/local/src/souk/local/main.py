@@ -89,15 +89,10 @@ def up(
     if clock is not None:
         control.freeze(folder, _instant(clock))
     began = time.monotonic()
-    with interruptible():
-        supervised = control.launch(folder, servers_only=servers_only, lifeline=False)
-        try:
-            progress.show_start(control.follow(folder))
-        except KeyboardInterrupt:
-            control.stop(folder)
-            raise
-    # It is to outlive this command: nobody waits for it.
-    supervised.process.returncode = 0
+    with interruptible(), control.Supervised(folder) as suite:
+        suite.launch(servers_only=servers_only, lifeline=False)
+        progress.show_start(control.follow(folder))
+        suite.leave()
     progress.show_addresses(folder, servers_only=servers_only, took=time.monotonic() - began)
 
 

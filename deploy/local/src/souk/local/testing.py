@@ -82,12 +82,12 @@ def stack_folder() -> Iterator[Folder | None]:
         return
     root = Path(tempfile.mkdtemp(prefix="souk-test-"))
     folder = Folder(root)
-    supervised = control.launch(folder, servers_only=True, lifeline=True)
     try:
-        control.wait_ready(folder)
-        yield folder
+        with control.Supervised(folder) as supervised:
+            supervised.launch(servers_only=True, lifeline=True)
+            control.wait_ready(folder)
+            yield folder
     finally:
-        supervised.stop()
         shutil.rmtree(root, ignore_errors=True)
 
 

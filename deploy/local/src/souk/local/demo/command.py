@@ -33,24 +33,19 @@ def run(folder: Folder, *, data: Path, hashtags: Sequence[str], seed: int, keep:
     set_manual(folder.clock, plan.OPENING)
     with showing(console) as progress:
         progress.says(f"starting the suite in {folder.root}")
-        started = control.launch(
-            folder,
-            servers_only=False,
-            lifeline=not keep,
-            environment={"SOUK_STANDINS_DATA": str(data.absolute())},
-        )
-        try:
+        with control.Supervised(folder) as started:
+            started.launch(
+                servers_only=False,
+                lifeline=not keep,
+                environment={"SOUK_STANDINS_DATA": str(data.absolute())},
+            )
             for _ in control.follow(folder):
                 pass
             progress.says("the suite is ready")
             found = asyncio.run(_play(folder, videos, the_plan, seed, progress))
-            if not keep:
-                started.stop()
-        except BaseException:
-            control.stop(folder)
-            raise
+            if keep:
+                started.leave()
         if keep:
-            started.process.returncode = 0
             progress.says(f"played; stop the suite with SOUK_DATA={folder.root} souk down")
         else:
             progress.says("played and stopped")
