@@ -21,7 +21,8 @@ from souk.contracts.topics import TOPICS
 from souk.contracts.topics.campaigns import CAMPAIGNS
 from souk.contracts.topics.contacts import CONTACTS
 from souk.local import progress, suite
-from souk.local.folder import Folder, free_port, open_folder, ports
+from souk.local.console import no_topic
+from souk.local.folder import Folder, free_port, lock, open_folder, ports
 from souk.local.process import Spec
 from souk.local.servers import servers
 from souk.local.stack import Stack
@@ -99,6 +100,21 @@ def test_a_topic_that_can_not_be_consumed_is_refused_with_those_that_can(
     assert said == f"There is no public topic {topic}"
     assert public.name in choice.rstrip(".\n").split(", ")
     assert topic not in choice
+
+
+def test_a_topic_of_a_kafka_that_does_not_answer_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    specs_of(tmp_path)
+    with lock(Folder(tmp_path)):
+        answer = souk("consume", CAMPAIGNS.name, SOUK_DATA=str(tmp_path))
+
+    assert (answer.returncode, answer.stdout) == (1, "")
+    assert answer.stderr.startswith("Kafka at 127.0.0.1:")
+    assert "doesn't answer" in answer.stderr
+    assert len(answer.stderr.splitlines()) == 1
+
+
+def test_where_no_topic_can_be_consumed_none_is_offered() -> None:
+    assert "choose" not in str(no_topic("nonsense", []))
 
 
 def test_a_token_is_refused_in_a_folder_where_nothing_was_started(tmp_path: Path) -> None:

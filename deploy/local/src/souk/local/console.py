@@ -21,7 +21,7 @@ def consume(folder: Folder, topic: str, options: Sequence[str]) -> NoReturn:
     stack = of_folder(folder).kafka
     public = provision.visible(stack.settings("subscriber"))
     if topic not in public:
-        raise StackError(f"There is no public topic {topic}: choose one of {', '.join(public)}.")
+        raise no_topic(topic, public)
     login = stack.logins["subscriber"]
     properties = folder.root / "subscriber.properties"
     settings = {
@@ -40,3 +40,11 @@ def consume(folder: Folder, topic: str, options: Sequence[str]) -> NoReturn:
     for shown in ("key", "headers"):
         command += ["--formatter-property", f"print.{shown}=true"]
     os.execv(java, [*command, *options])  # noqa: S606
+
+
+def no_topic(topic: str, public: Sequence[str]) -> StackError:
+    if not public:
+        return StackError(
+            f"There is no public topic {topic}, nor any other: `souk up` makes them, without --servers-only."
+        )
+    return StackError(f"There is no public topic {topic}: choose one of {', '.join(public)}.")

@@ -115,8 +115,17 @@ def _admin(settings: Mapping[str, str], **more: Any) -> Any:
 
 
 def visible(settings: Mapping[str, str]) -> list[str]:
-    """The topics that the principal of `settings` may see, by name."""
-    return sorted(_admin(settings).list_topics(timeout=_PATIENCE).topics)
+    """The topics that the principal of `settings` may see, by name.
+
+    Raises StackError when Kafka doesn't answer within 8 s.
+    """
+    try:
+        return sorted(_admin(settings).list_topics(timeout=_ANSWER_SECONDS).topics)
+    except KafkaException as error:
+        raise StackError(
+            f"Kafka at {settings['bootstrap.servers']} doesn't answer ({error.args[0].str()}): "
+            "wait until `souk status` shows it ready, and try again."
+        ) from error
 
 
 def provision(settings: Mapping[str, str], plans: Sequence[TopicPlan]) -> Provisioned:
