@@ -13,6 +13,7 @@ from subprocess import PIPE
 from typing import Any
 
 import pytest
+import typer
 from confluent_kafka.admin import AdminClient
 
 from souk.chassis.clock import set_manual
@@ -22,7 +23,9 @@ from souk.contracts.topics.campaigns import CAMPAIGNS
 from souk.contracts.topics.contacts import CONTACTS
 from souk.local import progress, suite
 from souk.local.console import no_topic
+from souk.local.errors import StackError
 from souk.local.folder import Folder, free_port, lock, open_folder, ports
+from souk.local.main import sentence
 from souk.local.process import Spec
 from souk.local.servers import servers
 from souk.local.stack import Stack
@@ -82,6 +85,20 @@ def test_where_nothing_runs_the_folder_is_named(tmp_path: Path, command: str, co
         f"Nothing runs in {tmp_path / 'none'}: start it with `souk up`, or set SOUK_DATA to the folder in"
         " which it runs.\n"
     )
+
+
+def test_what_a_failure_left_is_told_after_it(capsys: pytest.CaptureFixture[str]) -> None:
+    failure = StackError("Kafka failed.")
+    failure.add_note("It doesn't stop.")
+
+    @sentence
+    def fail() -> None:
+        raise failure
+
+    with pytest.raises(typer.Exit):
+        fail()
+
+    assert capsys.readouterr().err == "Kafka failed.\nIt doesn't stop.\n"
 
 
 @pytest.mark.parametrize("original", [None, CONTACTS], ids=["unknown", "private"])

@@ -239,6 +239,37 @@ def test_a_supervisor_that_does_not_answer_is_told_in_one_sentence(
         ask(empty_folder)
 
 
+@pytest.mark.parametrize(
+    ("failure", "told"),
+    [
+        (StackError("No video."), ["No video.", "The supervisor of"]),
+        (KeyboardInterrupt(), ["The supervisor of"]),
+    ],
+    ids=["failed", "interrupted"],
+)
+def test_what_a_start_failed_for_is_told_before_what_does_not_stop(
+    empty_folder: Folder, monkeypatch: pytest.MonkeyPatch, failure: BaseException, told: list[str]
+) -> None:
+    suite = control.Supervised(empty_folder)
+    monkeypatch.setattr(control, "_ANSWER_SECONDS", 0.5)
+
+    def fail() -> None:
+        with suite:
+            suite.launch(servers_only=True, lifeline=True)
+            assert suite.process is not None
+            suite.process.send_signal(signal.SIGSTOP)
+            raise failure
+
+    with pytest.raises(StackError) as caught:
+        fail()
+
+    assert suite.process is not None
+    suite.process.send_signal(signal.SIGCONT)
+    assert suite.process.wait(30) == 0
+    lines = [str(caught.value), *getattr(caught.value, "__notes__", [])]
+    assert [line.startswith(start) for line, start in zip(lines, told, strict=True)] == [True] * len(told)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing tells that a connection waits")
 @pytest.mark.parametrize("ask", [control.status, control.stop], ids=["status", "stop"])
 def test_a_supervisor_that_ends_while_it_is_asked_is_no_surprise(

@@ -49,7 +49,13 @@ class Supervised:
             self.process.returncode = 0
             return
         with _sigint_waits():
-            self.stop()
+            try:
+                self.stop()
+            except StackError as still_running:
+                # What the block failed for comes first; an interrupt has no other end than this.
+                if error is None or isinstance(error, KeyboardInterrupt):
+                    raise
+                error.add_note(str(still_running))
 
     def launch(
         self,

@@ -32,14 +32,14 @@ INTERRUPTED = 130
 
 
 def sentence(command: Callable[P, None]) -> Callable[P, None]:
-    """Show what went wrong as one sentence on standard error, and leave with 1."""
+    """Show what went wrong as one sentence on standard error, a line each for its notes, and leave with 1."""
 
     @wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             command(*args, **kwargs)
         except StackError as error:
-            print(error, file=sys.stderr)
+            print(error, *getattr(error, "__notes__", ()), sep="\n", file=sys.stderr)
             raise typer.Exit(1) from None
 
     return run
