@@ -172,6 +172,8 @@ def test_a_held_process_stays_down_until_restarted(stack_folder: Folder | None) 
         return str({each["name"]: each for each in control.status(stack_folder)}["valkey"]["state"])
 
     assert eventually(lambda: state() == "held")
+    last = stack_folder.log("supervisor").read_text().splitlines()[-1]
+    assert re.search(r" valkey ended by SIGKILL after \d+\.\d s, held$", last)
     control.restart(stack_folder, "valkey")
     assert state() == "ready"
 
@@ -189,7 +191,10 @@ def test_a_restart_is_told_with_how_the_process_ended(stack_folder: Folder | Non
     assert re.search(rf" valkey ended by SIGKILL after \d+\.\d s, before restart {restarts}$", last)
 
 
-async def test_each_restart_is_told_in_one_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(("end", "told"), [("exit 3", "with exit code 3"), ("kill -40 $$", "by signal 40")])
+async def test_each_restart_is_told_in_one_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, end: str, told: str
+) -> None:
     caplog.set_level("INFO", "souk.local")
     folder = Folder(tmp_path / "data")
     open_folder(folder)
@@ -199,16 +204,18 @@ async def test_each_restart_is_told_in_one_line(tmp_path: Path, caplog: pytest.L
 
     # Ready the first time; then it ends before it is.
     program = f"test -e {tmp_path}/again && exit 4; touch {tmp_path}/again {tmp_path}/ready; sleep 0.3"
-    program += f"; rm {tmp_path}/ready; exit 3"
+    program += f"; rm {tmp_path}/ready; {end}"
     supervisor = Supervisor(folder, [Spec("brief", ("sh", "-c", program), ready)])
     await supervisor.start()
     try:
-        await supervisor.until(lambda: supervisor.children["brief"].restarts == 2)
+        await supervisor.until(
+            lambda: supervisor.children["brief"].restarts == 2 or supervisor.failure is not None
+        )
     finally:
         await supervisor.stop()
 
     first, second, *_ = [each.message for each in caplog.records if each.name.startswith("souk.")]
-    assert re.fullmatch(r"brief ended with exit code 3 after \d\.\d s, before restart 1", first)
+    assert re.fullmatch(rf"brief ended {told} after \d\.\d s, before restart 1", first)
     assert re.fullmatch(
         r"brief ended with exit code 4 after \d\.\d s without getting ready, before restart 2", second
     )

@@ -170,10 +170,8 @@ class Supervisor:
             assert child.process is not None
             how = _end_of(await child.process.wait())
             lived = time.monotonic() - began
-            _log.info(
-                "%s ended %s after %.1f s%s, before restart %d",
-                child.spec.name, how, lived, unready, child.restarts + 1,
-            )  # fmt: skip
+            then = f"before restart {child.restarts + 1}" if child.wanted.is_set() else "held"
+            _log.info("%s ended %s after %.1f s%s, %s", child.spec.name, how, lived, unready, then)
             if child.wanted.is_set():
                 failures = 0 if lived > _STEADY_SECONDS else failures + 1
                 await self._set(child, "restarting")
@@ -234,7 +232,11 @@ class Supervisor:
 
 
 def _end_of(code: int) -> str:
-    return f"with exit code {code}" if code >= 0 else f"by {signal.Signals(-code).name}"
+    if code >= 0:
+        return f"with exit code {code}"
+    # Most real-time signals have no name.
+    names = {each.value: each.name for each in signal.Signals}
+    return f"by {names.get(-code, f'signal {-code}')}"
 
 
 async def _whole(starting: Coroutine[Any, Any, asyncio.subprocess.Process]) -> asyncio.subprocess.Process:
