@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -25,7 +26,7 @@ from souk.local import progress, suite
 from souk.local.console import no_topic
 from souk.local.errors import StackError
 from souk.local.folder import Folder, free_port, lock, open_folder, ports
-from souk.local.main import sentence
+from souk.local.main import interruptible, sentence
 from souk.local.process import Spec
 from souk.local.servers import servers
 from souk.local.stack import Stack
@@ -99,6 +100,30 @@ def test_what_a_failure_left_is_told_after_it(capsys: pytest.CaptureFixture[str]
         fail()
 
     assert capsys.readouterr().err == "Kafka failed.\nIt doesn't stop.\n"
+
+
+@pytest.mark.parametrize(
+    ("end", "effect"),
+    [
+        (None, signal.default_int_handler),
+        (StackError("Kafka failed."), signal.default_int_handler),
+        (signal.SIGINT, signal.SIG_IGN),
+    ],
+    ids=["well", "failed", "interrupted"],
+)
+def test_an_interrupt_has_its_usual_effect_after_a_block_that_was_not_interrupted(
+    end: StackError | signal.Signals | None, effect: object
+) -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with suppress(StackError, typer.Exit), interruptible():
+            if isinstance(end, StackError):
+                raise end
+            if end:
+                signal.raise_signal(end)
+        assert signal.getsignal(signal.SIGINT) == effect
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize("original", [None, CONTACTS], ids=["unknown", "private"])

@@ -396,7 +396,7 @@ def test_ctrl_c_while_starting_leaves_no_process(
 
     assert processes_of(empty_folder) == []
     assert starting.returncode == 130
-    assert said.endswith("Stopped.\n")
+    assert said.endswith("Stopping.\nStopped.\n")
     assert said.count("Stopped.") == 1
 
 

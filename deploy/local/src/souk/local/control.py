@@ -49,6 +49,8 @@ class Supervised:
             self.process.returncode = 0
             return
         with _sigint_waits():
+            if self.process and isinstance(error, KeyboardInterrupt):
+                print("Stopping.", file=sys.stderr)
             try:
                 self.stop()
             except StackError as still_running:

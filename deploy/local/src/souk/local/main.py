@@ -50,22 +50,26 @@ def interruptible() -> Iterator[None]:
     """The first SIGINT interrupts the block, which stops what it started; those after it do nothing.
 
     Two are the rule where no terminal is: `uv run` passes on what its whole group has got. "Stopped." is
-    said last.
+    said last. After a block that was not interrupted SIGINT has the effect that it had before.
     """
+    after = before = signal.getsignal(signal.SIGINT)
 
     def interrupt(_: int, __: object) -> None:
+        nonlocal after
+        # Python's end gives back its usual effect to a signal that a function answers.
+        after = signal.SIG_IGN
         signal.signal(signal.SIGINT, lambda *_: None)
         raise KeyboardInterrupt
 
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    if before is signal.default_int_handler:
         signal.signal(signal.SIGINT, interrupt)
     try:
         yield
     except KeyboardInterrupt:
-        # Python's end gives back its usual effect to a signal that a function answers.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
         print("Stopped.", file=sys.stderr)
         raise typer.Exit(INTERRUPTED) from None
+    finally:
+        signal.signal(signal.SIGINT, after)
 
 
 @app.command()
