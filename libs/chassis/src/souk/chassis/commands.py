@@ -54,7 +54,7 @@ def commands(service: Service[Any]) -> typer.Typer:
         """Bring the service's database to the schema of this version."""
         from souk.chassis import logs, migrations
 
-        settings = told(service.settings)
+        settings = settings_or_exit(service.settings)
         logs.configure(service.name, settings.log_level)
         url = settings.database.get_secret_value()
         _print({"migrated": _wait(migrations.migrate(url, service.migrations_folder()))})
@@ -64,8 +64,8 @@ def commands(service: Service[Any]) -> typer.Typer:
     return app
 
 
-def told(settings: type[S]) -> S:
-    """What the environment says. Where it doesn't suffice, the command says why and ends with 2."""
+def settings_or_exit(settings: type[S]) -> S:
+    """What the environment says. Raises typer.Exit(2), having said why, where it doesn't suffice."""
     try:
         return settings()
     except ValidationError as error:
@@ -139,7 +139,7 @@ def _upkeep(app: typer.Typer, service: Service[Any]) -> None:
         from souk.chassis.checking import check_service
 
         logs.configure(service.name, "WARNING")
-        found, checked = _wait(check_service(told(service.settings), patience))
+        found, checked = _wait(check_service(settings_or_exit(service.settings), patience))
         for one in found:
             _print(asdict(one))
         _print({"checked": checked, "findings": len(found)})
@@ -207,7 +207,7 @@ def _deadletter(service: Service[Any]) -> typer.Typer:
 
 
 def _run(service: Service[Any], mode: Mode) -> None:
-    code = _wait(run(service, told(service.settings), mode, _exit_soon))
+    code = _wait(run(service, settings_or_exit(service.settings), mode, _exit_soon))
     raise typer.Exit(code)
 
 
@@ -222,7 +222,7 @@ def _with_parts(service: Service[Any], command: Any) -> None:
     async def on_database() -> None:
         from souk.chassis import logs
 
-        settings = told(service.settings)
+        settings = settings_or_exit(service.settings)
         logs.configure(service.name, "WARNING")
         async with opened(service, settings, f"souk-{service.name} command") as (parts, runtime):
             await command(parts, runtime)

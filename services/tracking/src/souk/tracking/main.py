@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from souk.chassis.commands import commands, told
+from souk.chassis.commands import commands, settings_or_exit
 from souk.chassis.process import Parts, Runtime, Service
 from souk.chassis.work import Units
 from souk.contracts.topics.accounts import ACCOUNTS
@@ -74,7 +74,7 @@ def redirect() -> None:
     """Answer tracking links: count the click, lead to the landing page."""
     from souk.tracking.redirect.process import run
 
-    raise SystemExit(run(told(TrackingSettings)))
+    raise SystemExit(run(settings_or_exit(TrackingSettings)))
 
 
 if __name__ == "__main__":
