@@ -9,7 +9,7 @@ import pytest
 
 MAIN = """
 from typing import Annotated, ClassVar
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator, model_validator
 from souk.chassis.commands import commands
 from souk.chassis.process import Parts, Service
 from souk.chassis.settings import ServiceSettings
@@ -18,6 +18,19 @@ class Settings(ServiceSettings):
     service: ClassVar[str] = "billing"
 
     seal: Annotated[SecretStr, Field(min_length=16)] = SecretStr("long enough for a seal")
+    key: SecretStr | None = None
+
+    @field_validator("key")
+    @classmethod
+    def quote(cls, key):
+        if key is not None:
+            raise ValueError(f"{key.get_secret_value()} is no key")
+
+    @model_validator(mode="after")
+    def quote_too(self):
+        if self.kafka_user:
+            raise ValueError(f"{self.kafka_user} can't open {self.database.get_secret_value()}")
+        return self
 
 commands(Service("billing", Settings, lambda settings: Parts()))()
 """
@@ -50,13 +63,24 @@ def test_a_command_names_the_settings_that_are_missing(tmp_path: Path, command: 
 def test_a_command_names_the_settings_that_are_wrong_without_their_values(tmp_path: Path) -> None:
     answer = billing(
         tmp_path, "check",
-        SOUK_KAFKA="127.0.0.1:9092", SOUK_LOG_LEVEL="loud", SOUK_BILLING_SEAL="hunter2",
+        SOUK_KAFKA="127.0.0.1:9092", SOUK_LOG_LEVEL="loud",
+        SOUK_BILLING_SEAL="hunter2", SOUK_BILLING_KEY="hunter3",
     )  # fmt: skip
 
     missing, wrong = answer.stderr.splitlines()
     assert (answer.returncode, answer.stdout) == (2, "")
     assert missing == "Missing settings: SOUK_BILLING_DATABASE or SOUK_DATABASE"
     assert wrong.startswith("Wrong settings: SOUK_LOG_LEVEL (")
-    assert "SOUK_BILLING_SEAL (" in wrong
-    assert "hunter2" not in answer.stderr
+    assert wrong.endswith("), SOUK_BILLING_SEAL (too_short), SOUK_BILLING_KEY (value_error)")
+    assert "hunter" not in answer.stderr
     assert "loud" not in answer.stderr
+
+
+def test_settings_that_are_wrong_together_are_told_without_their_values(tmp_path: Path) -> None:
+    answer = billing(
+        tmp_path, "check",
+        SOUK_KAFKA="127.0.0.1:9092", SOUK_KAFKA_USER="nobody", SOUK_DATABASE="postgresql://hunter2@db",
+    )  # fmt: skip
+
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert answer.stderr == "Wrong settings: several together (value_error)\n"

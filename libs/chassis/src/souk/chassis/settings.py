@@ -4,7 +4,7 @@ import os
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 from pydantic import PositiveInt, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
@@ -117,16 +117,26 @@ class ServiceSettings(BaseSettings):
 def complaint(settings: type[ServiceSettings], error: ValidationError) -> str:
     """Which settings are missing and which are wrong, a line each, by the variables that they are read from.
 
-    None of their values: a secret may be among them.
+    No secret: what is wrong with one, or with several settings together, is told by the error's type alone,
+    since a validator's message may quote them.
     """
     missing, wrong = [], []
     for each in error.errors(include_url=False, include_context=False, include_input=False):
-        field = str(each["loc"][0]).upper()
+        if not each["loc"]:
+            wrong.append(f"several together ({each['type']})")
+            continue
+        name = str(each["loc"][0])
+        field = name.upper()
         own, shared = f"SOUK_{settings.service.upper()}_{field}", f"SOUK_{field}"
         if each["type"] == "missing":
             missing.append(f"{own} or {shared}")
         else:
-            why = each["msg"].removeprefix("Value error, ")
+            secret = _is_secret(settings.model_fields[name].annotation)
+            why = each["type"] if secret else each["msg"].removeprefix("Value error, ")
             wrong.append(f"{own if own in os.environ else shared} ({why})")
     lines = (("Missing settings", missing), ("Wrong settings", wrong))
     return "\n".join(f"{what}: {', '.join(names)}" for what, names in lines if names)
+
+
+def _is_secret(annotation: Any) -> bool:
+    return annotation is SecretStr or any(map(_is_secret, get_args(annotation)))
