@@ -58,6 +58,8 @@ Not here are tracking's, by which posts and orders are judged, and billing's pay
 _CROWDED = {"billing.budgets.v1", "campaign.campaigns.v1", "influencer.participations.v1"}
 """Of which so many records are in one partition that the breaker opens when none can be applied."""
 _ANY = {topic for _, _, topic in _READ_COPIES}
+_AWAIT_BATCHES = "LOCK TABLE consumer_offset IN EXCLUSIVE MODE"
+"""Each batch holds its positions until it ends. Who waits for all before it holds any deadlocks nobody."""
 _REWIND = "UPDATE consumer_offset SET next_offset = 0"
 _CHOSEN = "get_byte(uuid_send(new.id), 15) % {one_in} = 0"
 _REFUSE = """
@@ -66,8 +68,6 @@ CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON "{table}" FOR EACH ROW
   WHEN ({chosen}) EXECUTE FUNCTION refuse();
 """
 
-_AWAIT_BATCHES = "BEGIN; LOCK TABLE consumer_offset IN EXCLUSIVE MODE; COMMIT"
-"""Each batch holds its positions until it ends."""
 _REFUSED = "SELECT count(*) FROM parked WHERE error LIKE '%P0001%'"
 """What was parked because of `refuse`: PostgreSQL's code of RAISE."""
 
@@ -270,11 +270,11 @@ async def rewind_group(scene: Scene) -> None:
         await asyncio.gather(*(scene.cluster.hold(each, in_order=True) for each in workers))
         await records.rewind(scene.cluster.stack, acl.group(service))
         if both_at_once:
-            await _administer(scene, service, _REWIND)
+            await _administer(scene, service, f"{_AWAIT_BATCHES}; {_REWIND}")
     finally:
         await asyncio.gather(*map(scene.cluster.restart, workers))
     if not both_at_once:
-        await _administer(scene, service, _REWIND)
+        await _administer(scene, service, f"{_AWAIT_BATCHES}; {_REWIND}")
 
 
 async def resend(scene: Scene) -> None:
@@ -346,7 +346,7 @@ async def refuse_records(scene: Scene) -> None:
         return [words for words in missing if words.startswith("stopped")]
 
     try:
-        await _administer(scene, service, f"{_REWIND} WHERE topic = '{topic}'")
+        await _administer(scene, service, f"{_AWAIT_BATCHES}; {_REWIND} WHERE topic = '{topic}'")
         if one_in == 1:
             with suppress(LookupError):
                 scene.meets(f"{service} {await _found(stopped, 'no partition has so many records')}")
@@ -357,11 +357,11 @@ async def refuse_records(scene: Scene) -> None:
         await _administer(scene, service, "DROP FUNCTION refuse() CASCADE")
         # What a batch that met it has parked is there for a retry once that batch has ended.
         await _administer(scene, service, _AWAIT_BATCHES)
-    last: int | None = 0
-    while last is not None:
-        [told] = await scene.cluster.command(service, "deadletter", "retry", "--after", str(last))
-        scene.meets(f"{service} {told}")
-        last = told["last"]
+        last: int | None = 0
+        while last is not None:
+            [told] = await scene.cluster.command(service, "deadletter", "retry", "--after", str(last))
+            scene.meets(f"{service} {told}")
+            last = told["last"]
 
 
 async def _copy_with(scene: Scene, chosen: str, topics: Set[str]) -> tuple[Service, str, str]:
@@ -374,7 +374,7 @@ async def _copy_with(scene: Scene, chosen: str, topics: Set[str]) -> tuple[Servi
 
 
 async def _administer(scene: Scene, service: Service, statements: str) -> None:
-    async with _administration(scene, service) as connection:
+    async with _administration(scene, service) as connection, connection.transaction():
         await connection.execute(statements)
 
 
