@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _LOCK = 0x736F756B
 _TIMEOUT = 60
+_CONNECT_SECONDS = 30
+"""Of a server that has only just begun to answer, beside whatever else is starting."""
 
 
 def head(migrations: Path) -> str:
@@ -35,7 +37,7 @@ async def migrate(url: str, migrations: Path) -> bool:
     Costs one connection and no import of Alembic when nothing is to do. Several at once wait for each
     other, at most 60 s (TimeoutError).
     """
-    connection = await asyncpg.connect(url, timeout=5, command_timeout=_TIMEOUT)
+    connection = await asyncpg.connect(url, timeout=_CONNECT_SECONDS, command_timeout=_TIMEOUT)
     try:
         wanted = head(migrations)
         if await _revision(connection) == wanted:
