@@ -19,9 +19,10 @@ _LONG_SECONDS = 60.0
 _SHRINK_SECONDS = 240.0
 _TWO_MINUTES_HAVE = {
     *("draft", "approve", "raise", "edit", "join", "accept", "click", "order", "refund"),
-    *("post", "metric_up", "metric_down", "post_approve", "payment_run", "payment_paid"),
+    *("post", "metric_up", "metric_down", "post_approve"),
     *("sent_email", "sent_push"),
 }
+"""A payment run comes too late for some of them; a whole play is held to it (`undone_load`)."""
 _NEW = os.environ.get("SOUK_FAULTS_SEED") or str(random.SystemRandom().randrange(1, 1_000_000))
 """Of the long tests; set it to have them play the same again."""
 
