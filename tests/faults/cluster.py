@@ -3,8 +3,6 @@ tests: three brokers, several workers a service, a link between every service an
 """
 
 import asyncio
-import json
-import os
 import shutil
 import signal
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -23,7 +21,7 @@ from souk.contracts.topic import SERVICES, Service
 from souk.local import kafka, provision, servers, suite, tokens
 from souk.local.errors import StackError
 from souk.local.folder import Folder, lock, open_folder, ports
-from souk.local.process import Spec
+from souk.local.process import Spec, printed
 from souk.local.stack import Stack
 from souk.local.supervisor import Supervisor
 
@@ -162,22 +160,8 @@ class Cluster:
 
     async def command(self, service: Service, *arguments: str) -> list[Json]:
         """What `souk-<service> …` prints. Raises StackError with its complaint when it fails."""
-        running = await asyncio.create_subprocess_exec(
-            *self._start,
-            suite.script(service),
-            *arguments,
-            env={**os.environ, **self.environment(service)},
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        try:
-            out, errors = await asyncio.wait_for(running.communicate(), _COMMAND_SECONDS)
-        finally:
-            if running.returncode is None:
-                running.kill()
-        if running.returncode:
-            raise StackError(f"souk-{service} {' '.join(arguments)}: {errors.decode(errors='replace')}")
-        return [json.loads(line) for line in out.splitlines()]
+        command = [*self._start, suite.script(service), *arguments]
+        return await printed(command, self.environment(service), _COMMAND_SECONDS)
 
     def _expect(self, name: str) -> None:
         if self.pid(name) is None:

@@ -2,11 +2,9 @@
 
 import asyncio
 import csv
-import json
-import os
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,6 +22,7 @@ from souk.contracts.topic import SERVICES, Service
 from souk.local import clock, control, suite, tokens
 from souk.local.demo.api import Api
 from souk.local.folder import Folder, free_port, remembered_ports
+from souk.local.process import printed
 from souk.local.stack import Stack, of_folder
 from souk.local.standins.catalogue import COLUMNS, channel_id
 
@@ -79,14 +78,16 @@ class Suite:
     async def command(self, service: str, *arguments: str) -> list[Json]:
         """What `souk run <service> …` prints."""
         data = {"SOUK_DATA": str(self.folder.root)}
-        return await _printed([Path(sys.executable).parent / "souk", "run", service, *arguments], data)
+        souk = Path(sys.executable).parent / "souk"
+        return await printed([souk, "run", service, *arguments], data, _COMMAND_SECONDS)
 
     async def commands(self, service: Service, *lines: str) -> list[tuple[int, list[Json]]]:
         """The exit code of each of `souk-<service> <line>`, done in this order, and what it prints."""
         environment = suite.service_environment(self.folder, service, remembered_ports(self.folder))
         ended: list[tuple[int, list[Json]]] = []
         so_far: list[Json] = []
-        for each in await _printed([sys.executable, _COMMANDING, service, *lines], environment):
+        command = [sys.executable, _COMMANDING, service, *lines]
+        for each in await printed(command, environment, _COMMAND_SECONDS):
             if each.keys() == {"exit"}:
                 ended.append((each["exit"], so_far))
                 so_far = []
@@ -161,22 +162,6 @@ class Suite:
         assert done["refused"] == []
         await self.settle()
         return list(people.values())
-
-
-async def _printed(command: Sequence[str | Path], environment: Mapping[str, str]) -> list[Json]:
-    running = await asyncio.create_subprocess_exec(
-        *command,
-        env={**os.environ, **environment},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        out, errors = await asyncio.wait_for(running.communicate(), _COMMAND_SECONDS)
-    finally:
-        if running.returncode is None:
-            running.kill()
-    assert running.returncode == 0, errors.decode()
-    return [json.loads(line) for line in out.splitlines()]
 
 
 _TERMS: dict[str, Json] = {

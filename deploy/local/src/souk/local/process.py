@@ -2,6 +2,7 @@
 
 import asyncio
 import ctypes
+import json
 import os
 import pwd
 import signal
@@ -9,6 +10,9 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+from souk.local.errors import StackError
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_KEEPCAPS = 8
@@ -85,6 +89,29 @@ async def run(command: Sequence[str], *, unprivileged: bool = False, within: flo
         signal_group(process.pid, signal.SIGKILL)
         await process.wait()
     return process.returncode or 0, said.decode(errors="replace").strip()
+
+
+async def printed(
+    command: Sequence[str | Path], environment: Mapping[str, str], within: float
+) -> list[dict[str, Any]]:
+    """The JSON lines that a command prints, run with `environment` besides this process's own.
+
+    Raises StackError with its complaint when it fails, TimeoutError after `within` seconds.
+    """
+    running = await asyncio.create_subprocess_exec(
+        *command,
+        env={**os.environ, **environment},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        out, errors = await asyncio.wait_for(running.communicate(), within)
+    finally:
+        if running.returncode is None:
+            running.kill()
+    if running.returncode:
+        raise StackError(f"{' '.join(map(str, command))}: {errors.decode(errors='replace')}")
+    return [json.loads(line) for line in out.splitlines()]
 
 
 def child_setup(death_signal: signal.Signals, *, unprivileged: bool) -> Callable[[], None]:
