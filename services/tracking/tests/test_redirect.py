@@ -14,14 +14,17 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
+from confluent_kafka import Producer
 
 from souk.chassis.consumer import IntakeRunner
 from souk.chassis.relay import Relay
 from souk.contracts.topics.clicks import CLICKS, Click
+from souk.contracts.topics.links import LINKS, Link
 from souk.tracking.redirect import delivery as delivery_module
 from souk.tracking.redirect.app import _host_of
 from souk.tracking.redirect.delivery import Delivery
 from souk.tracking.redirect.spool import Spool, decode, encode
+from souk.tracking.redirect.targets import Feed, Targets
 from souk.tracking.redirect.visitors import Visitors, client_address, is_bot
 from souk.tracking.subscriptions import intake
 
@@ -256,6 +259,16 @@ def some_click(campaign_id, at=START):
     )  # fmt: skip
 
 
+def some_link():
+    link = uuid4()
+    return Link(
+        id=link, version=1, changed_at=START, campaign_id=uuid4(), participation_id=uuid4(),
+        influencer_id=uuid4(), slug=link.hex[:10], url=f"https://x.example/r/{link.hex[:10]}",
+        landing_url="https://shop.example/", active=True, billable=0, bot=0, duplicate=0, outside_period=0,
+        reversed=0, last_click_at=None,
+    )  # fmt: skip
+
+
 async def test_clicks_that_the_table_never_gets_do_not_stay_in_the_spool(house, stack, topics, tmp_path):
     own = uuid4()
     good = some_click(own)
@@ -303,6 +316,40 @@ async def test_what_waits_for_long_keeps_no_others_and_is_not_lost(
         await eventually(empty)
 
     assert still == [waiting.id]
+
+
+async def test_links_are_read_on_when_the_clients_own_task_has_ended(stack, topics, tmp_path):
+    targets = Targets(tmp_path / "links.jsonl")
+    feed = Feed(targets, stack.kafka.access("tracking"), LINKS)
+    reading = asyncio.create_task(feed.run())
+
+    async def told():
+        state = some_link()
+        producer = Producer(stack.kafka.settings("tracking"))
+        producer.produce(
+            LINKS.name, LINKS.dump(state), key=LINKS.key(state), partition=LINKS.partition(state)
+        )
+        await asyncio.to_thread(producer.flush, 20)
+
+        async def leads_on():
+            return state.slug.encode() in targets.by_slug
+
+        await eventually(leads_on, within=20)
+
+    def fail(*_):
+        raise AssertionError("<FetchError error=TopicAuthorizationFailedError()>")
+
+    try:
+        await told()
+        fetcher = feed._consumer._fetcher
+        fetcher._get_actions_per_node = fail
+        fetcher._notify(fetcher._wait_consume_future)
+        # The fetch that is under way still brings one.
+        for _ in range(2):
+            await told()
+    finally:
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
 
 
 async def test_a_segment_ends_where_a_write_was_torn(tmp_path):

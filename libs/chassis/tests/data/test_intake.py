@@ -41,6 +41,16 @@ def _end_coordination(consumer: Any) -> None:
     consumer._coordinator.request_rejoin()
 
 
+def _end_fetching(consumer: Any) -> None:
+    """As a second error of a partition does whose first one was not asked for yet."""
+
+    def fail(*_: Any) -> None:
+        raise AssertionError("<FetchError error=OffsetOutOfRangeError()>")
+
+    consumer._fetcher._get_actions_per_node = fail
+    consumer._fetcher._notify(consumer._fetcher._wait_consume_future)
+
+
 async def test_states_come_in_partition_and_offset_order_topic_by_topic_and_never_merged(
     house: House,
 ) -> None:
@@ -360,16 +370,19 @@ def _is_at(house: House, offset: int) -> Any:
     return there
 
 
-async def test_reading_starts_again_when_the_clients_own_task_has_ended(house: House) -> None:
+@pytest.mark.parametrize("end", [_end_coordination, _end_fetching])
+async def test_reading_starts_again_when_the_clients_own_task_has_ended(house: House, end: Any) -> None:
     runner = house.runner(house.intake())
     async with running(house.relay().run(), runner.run()):
         await house.publish(thing(name="1"))
         await eventually(_has(house, 1))
 
-        _end_coordination(runner._reading._consumer)
+        end(runner._reading._consumer)
 
-        await house.publish(thing(name="2"))
-        await eventually(_has(house, 2))
+        # The fetch that is under way still brings one.
+        for number in (2, 3):
+            await house.publish(thing(name=str(number)))
+            await eventually(_has(house, number))
 
 
 async def test_the_batch_in_flight_is_finished_when_the_worker_is_told_to_stop(house: House) -> None:

@@ -335,6 +335,10 @@ class _Reading(ConsumerRebalanceListener):  # type: ignore[misc]
                 # not know (uvloop's RuntimeError for a connection that was reset) it ends for good, and
                 # FastStream goes on asking for batches that never come.
                 self._consumer._coordinator.check_errors()
+                # Nor does aiokafka say that the task that fetches has ended, as it does when a partition is
+                # out of range once more before FastStream asked for the first time.
+                if (fetching := self._consumer._fetcher.error_future).done():
+                    fetching.result()
             now = monotonic()
             for partition in [each for each, at in self._resume_at.items() if at <= now]:
                 del self._resume_at[partition]

@@ -71,7 +71,8 @@ def parts(settings: TrackingSettings, clicks: Topic[Any], links: Topic[Any]) -> 
             "parked": 0,
             "due": 0,
             "next_due": None,
-            "progress": spool.appended + delivery.sent + delivery.confirmed + targets.changes,
+            # Not what is sent: clicks that nobody takes are sent again and again.
+            "progress": spool.appended + delivery.confirmed + targets.changes,
         }
 
     def ready() -> str | None:

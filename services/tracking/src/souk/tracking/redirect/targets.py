@@ -162,6 +162,9 @@ class Feed:
                 ends = await consumer.end_offsets(self._partitions)
             self._consumer = consumer
             while True:
+                # aiokafka doesn't say that its task that fetches has ended.
+                if (fetching := consumer._fetcher.error_future).done():
+                    fetching.result()
                 batches = await consumer.getmany(timeout_ms=1000, max_records=_AT_ONCE)
                 self._targets.take(self._states(record.value for some in batches.values() for record in some))
                 if not self._targets.loaded:
