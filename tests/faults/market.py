@@ -33,7 +33,7 @@ _SWARM = 8
 _ANSWER_SECONDS = 6.0
 _TRIES = 5
 _SEND_AGAIN = 0.75
-_PERIOD_DAYS = 6
+_PERIOD_DAYS = 3
 _CLOSED_AFTER_DAYS = 7
 _RATES: dict[str, Json] = {
     "social": {"posting": "5", "view": "0.0105", "like": "0.25", "comment": "0.5"},
@@ -176,7 +176,7 @@ class Market:
             self._edit: 4,
             self._judge: 6,
             self._reverse: 2,
-            self._pay: 3,
+            self._pay: 6,
         }
         while not stop.is_set():
             [act] = chance.choices(list(acts), list(acts.values()))

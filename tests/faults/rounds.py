@@ -35,14 +35,17 @@ from souk.local.errors import StackError
 
 log = logging.getLogger(__name__)
 
-OPENING = datetime(2017, 1, 28, 6, tzinfo=UTC)
-"""A payment run is due after some 60 s of load, and has enough to pay."""
+OPENING = datetime(2017, 1, 28, 12, tzinfo=UTC)
+"""A payment run is due after some 45 s of load, and has enough to pay: what began in the first 15 s is over
+before its cut-off."""
 MAKERS, PEOPLE = 24, 8
 SECONDS, SECONDS_OF_MUTANTS = 20.0, 40.0
 """Of load in each round, where nothing else is asked for. Mutants need the second to be caught by."""
-_TICK_SECONDS, _TICK = 0.25, timedelta(minutes=45)
+_TICK_SECONDS, _TICK = 0.25, timedelta(hours=1)
 _REST_SECONDS = 150.0
 _REST_SECONDS_OF_MUTANTS = 90.0
+_LONGEST_REST_SECONDS = 480.0
+"""However much moves: what goes round in circles is no rest."""
 _READY_SECONDS = 180.0
 """Within which every process has to run again, once nothing disturbs it any more."""
 _LOOK_SECONDS = 0.2
@@ -236,14 +239,19 @@ async def _look(watch: Watch, databases: effects.Databases, stop: asyncio.Event)
 
 
 async def _tick(market: Market, stop: asyncio.Event) -> None:
-    """The suite's clock goes on while the load does: 3 hours a second."""
+    """The suite's clock goes on while the load does: 4 hours a second."""
     while not stop.is_set():
         market.move(_TICK)
         await asyncio.sleep(_TICK_SECONDS)
 
 
 async def _rest(suite: Cluster, patience: float) -> None:
-    await clock.settle(suite.pulses, patience=patience)
+    """Raises StackError when nothing moves for `patience` seconds, or there is no rest for very long."""
+    try:
+        async with asyncio.timeout(_LONGEST_REST_SECONDS):
+            await clock.settle(suite.pulses, patience=patience)
+    except TimeoutError as error:
+        raise StackError(f"The suite found no rest for {_LONGEST_REST_SECONDS:.0f} s.") from error
 
 
 async def _timed(waiting: Any) -> float:

@@ -23,7 +23,7 @@ _TWO_MINUTES_HAVE = {
     *("sent_email", "sent_push"),
 }
 _LOAD_SECONDS = 30.0
-"""In each of two rounds: the payment run is due after some 60 s of load, and people have to be paid then."""
+"""In each of two rounds: the payment run is due after some 45 s of load, and people have to be paid then."""
 _NEW = os.environ.get("SOUK_FAULTS_SEED") or str(random.SystemRandom().randrange(1, 1_000_000))
 """Of the long tests; set it to have them play the same again."""
 

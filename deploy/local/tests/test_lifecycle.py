@@ -214,7 +214,7 @@ async def test_each_restart_is_told_in_one_line(
     finally:
         await supervisor.stop()
 
-    first, second, *_ = [each.message for each in caplog.records if each.name.startswith("souk.")]
+    first, second, *_ = [each.message for each in caplog.records if each.name.startswith("souk.local")]
     assert re.fullmatch(rf"brief ended {told} after \d\.\d s, before restart 1", first)
     assert re.fullmatch(
         r"brief ended with exit code 4 after \d\.\d s without getting ready, before restart 2", second

@@ -297,7 +297,8 @@ class _Reading(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def _seek(self, partitions: set[TopicPartition], generation: int) -> None:
         retry = _FIRST_RETRY
-        while generation == self._generation:
+        # Partitions may still be assigned while the broker is being stopped.
+        while generation == self._generation and not self._stopping:
             try:
                 found = await self._look_up(partitions)
             except Exception as error:  # noqa: BLE001  without a position nothing is read
