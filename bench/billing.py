@@ -112,7 +112,7 @@ async def measure(size: Size) -> list[Result]:
                 "budgets used up": checked["exhausted"],
                 "participations at their cap": checked["capped"],
             },
-            note="Python and PostgreSQL one after the other: docs/decisions/0008",
+            note="Python, and the ledger in PostgreSQL: docs/decisions/0008",
         )
     ]
 

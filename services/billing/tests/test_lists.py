@@ -69,7 +69,7 @@ LISTS: list[tuple[str, str, dict[str, Any], str]] = [
     ("staff", "/v1/payments", {"influencer_id": INFLUENCER}, "payment_influencer"),
     ("influencer", "/v1/payments", {}, "payment_influencer"),
     ("talent-agency", "/v1/payments", {}, "payment_influencer"),
-    ("staff", "/v1/postings", {}, "posting_entry"),
+    ("staff", "/v1/postings", {}, "posting_pkey"),
     ("staff", "/v1/postings", {"campaign_id": CAMPAIGN}, "entry_campaign"),
     ("staff", "/v1/postings", {"participation_id": PARTICIPATION}, "entry_participation"),
     ("staff", "/v1/postings", {"influencer_id": INFLUENCER}, "entry_influencer"),

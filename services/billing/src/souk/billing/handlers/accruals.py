@@ -1,5 +1,6 @@
 """Posts, links and conversions become money, one by one in the order of their arrival."""
 
+import asyncio
 from collections.abc import Collection, Sequence
 from uuid import UUID
 
@@ -15,6 +16,8 @@ from souk.chassis.work import Work
 CATCHES_UP = "campaign.catches_up"
 CHUNK = 2_000
 """Facts that one unit of work folds: a campaign may have waited with any number of them."""
+_PART, _TURN = 250, 50
+"""Facts that are folded while the ledger takes in those before, and between two turns of the event loop."""
 
 
 async def take_facts(work: Work, facts: Sequence[Fact]) -> None:
@@ -71,8 +74,12 @@ async def catch_up(job: Job) -> None:
 
 async def _fold(batch: Batch, facts: Sequence[Fact]) -> None:
     waiting = await _load(batch, facts)
-    for fact in facts:
-        _take(batch, fact, waiting)
+    for start in range(0, len(facts), _PART):
+        async with batch.writing():
+            for number, fact in enumerate(facts[start : start + _PART]):
+                if number % _TURN == 0:
+                    await asyncio.sleep(0)
+                _take(batch, fact, waiting)
     await batch.save()
 
 

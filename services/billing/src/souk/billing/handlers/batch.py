@@ -1,7 +1,8 @@
 """A batch of decisions on locked accounts: loaded as sets, folded in memory, saved and published as sets."""
 
 import asyncio
-from collections.abc import Collection, Iterable
+from collections.abc import AsyncIterator, Collection, Coroutine, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -12,7 +13,7 @@ from sqlalchemy import Row
 from souk.billing.domain import ledger
 from souk.billing.domain.books import Books, Entry, Fact, Item, Participation
 from souk.billing.store import books as store
-from souk.billing.store.ledger import Movement, append
+from souk.billing.store.ledger import Journal, Movement
 from souk.chassis.work import Work
 from souk.contracts.money import Micros
 from souk.contracts.topics.budgets import Budget
@@ -50,8 +51,12 @@ class Batch:
     entries: list[tuple[Books, Entry]] = field(default_factory=list)
     waits: dict[UUID, Fact] = field(default_factory=dict)
     budget_versions: dict[UUID, int] = field(default_factory=dict)
+    _journal: Journal = field(init=False)
     _participations: dict[UUID, _Saved] = field(default_factory=dict)
     _items: dict[UUID, tuple[Any, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._journal = Journal(self.work)
 
     def post(self, books: Books, entries: Iterable[Entry]) -> None:
         self.entries.extend((books, entry) for entry in entries)
@@ -80,22 +85,30 @@ class Batch:
         ]
         self.take_items(await store.capped_items(self.work, wanted))
 
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[None]:
+        """What was posted so far goes into the ledger while the block runs.
+
+        The block has to give the event loop turns, for the statements to go on.
+        """
+        entries, self.entries = self.entries, []
+        await self._journal.draw_up([_movement(books, entry) for books, entry in entries])
+        async with _meanwhile(self._journal.write()):
+            yield
+
     async def save(self) -> None:
         """Write everything that changed, and publish the earnings and budgets that did.
 
-        What is written after the ledger is put together while PostgreSQL takes the ledger in.
+        Each part is put together while PostgreSQL takes in the one before it.
         """
-        appending = asyncio.create_task(
-            append(self.work, [_movement(books, entry) for books, entry in self.entries])
-        )
-        try:
+        now = self.work.now
+        async with self.writing():
             items = await self._changed_items()
-            participations = await self._changed_participations(self.work.now)
-        finally:
-            await appending
-        await store.save_items(self.work, items)
+        async with _meanwhile(store.save_items(self.work, items)):
+            participations = await self._changed_participations(now)
         await store.save_participations(self.work, participations)
-        await self._save_accounts(self.work.now)
+        await self._journal.close()
+        await self._save_accounts(now)
 
     async def _changed_items(self) -> list[store.Values]:
         rows: list[store.Values] = []
@@ -150,6 +163,18 @@ class Batch:
             rows.append(saved)
             self.work.publish(_budget_event(row, purse.exhausted), budget_state({**row._mapping, **saved}))
         await store.save_accounts(self.work, rows)
+
+
+@asynccontextmanager
+async def _meanwhile(writing: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """PostgreSQL is at work on `writing` while the block runs, and has done it when the block is over."""
+    task = asyncio.create_task(writing)
+    try:
+        # So that the statement is under way before the block takes the processor.
+        await asyncio.sleep(0)
+        yield
+    finally:
+        await task
 
 
 async def open_batch(work: Work, campaigns: Collection[UUID]) -> Batch:

@@ -49,34 +49,63 @@ class Movement(NamedTuple):
     payment_id: UUID | None = None
 
 
+class Journal:
+    """Writes movements in their order, part by part: `draw_up` is Python's work, `write` PostgreSQL's.
+
+    One `draw_up` may be followed by the `write` of it, and so on; `close` writes the balances, once. The
+    database refuses legs that don't sum to zero.
+    """
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._entries: list[tuple[Any, ...]] = []
+        self._postings: list[tuple[Any, ...]] = []
+        self._changes: defaultdict[tuple[LedgerAccount, UUID, str], list[int]] = defaultdict(lambda: [0, 0])
+
+    async def draw_up(self, movements: Sequence[Movement]) -> None:
+        now = self._work.now
+        for entry_id, m in zip(await self._new_ids(len(movements)), movements, strict=True):
+            self._entries.append(
+                (
+                    entry_id, m.kind, m.campaign_id, m.participation_id, m.influencer_id, m.item_id,
+                    m.payment_id, m.currency, m.at, now, m.topic, m.subject, m.version, m.event, RULE_VERSION,
+                    to_json(m.inputs).decode(),
+                )
+            )  # fmt: skip
+            of_payment = m.kind == "payment"
+            for (account, amount), owner in m.legs:
+                self._postings.append(
+                    (entry_id, account, owner, m.influencer_id, m.currency, amount, m.at, of_payment)
+                )
+                change = self._changes[account, owner, m.currency]
+                change[0] += amount
+                change[1] += 1
+
+    async def _new_ids(self, count: int) -> Sequence[int]:
+        return sorted(row.id for row in await self._work.run(_NEXT_IDS, {"n": count})) if count else []
+
+    async def write(self) -> None:
+        entries, postings = self._entries, self._postings
+        self._entries, self._postings = [], []
+        if not entries:
+            return
+        driver = (await self._work.connection.get_raw_connection()).driver_connection
+        assert driver is not None
+        await driver.copy_records_to_table("entry", records=entries, columns=_ENTRY)
+        await driver.copy_records_to_table("posting", records=postings, columns=_POSTING)
+
+    async def close(self) -> None:
+        if self._changes:
+            rows = [(*key, *change) for key, change in self._changes.items()]
+            await self._work.run(_ADD_TO_BALANCES, columns(_BALANCE, rows))
+
+
 async def append(work: Work, movements: Sequence[Movement]) -> None:
-    """Write `movements` in their order. The database refuses legs that don't sum to zero."""
-    if not movements:
-        return
-    ids = [row.id for row in await work.run(_NEXT_IDS, {"n": len(movements)})]
-    entries, postings = [], []
-    changes: defaultdict[tuple[LedgerAccount, UUID, str], list[int]] = defaultdict(lambda: [0, 0])
-    for entry_id, m in zip(sorted(ids), movements, strict=True):
-        entries.append(
-            (
-                entry_id, m.kind, m.campaign_id, m.participation_id, m.influencer_id, m.item_id, m.payment_id,
-                m.currency, m.at, work.now, m.topic, m.subject, m.version, m.event, RULE_VERSION,
-                to_json(m.inputs).decode(),
-            )
-        )  # fmt: skip
-        of_payment = m.kind == "payment"
-        for (account, amount), owner in m.legs:
-            postings.append((entry_id, account, owner, m.influencer_id, m.currency, amount, m.at, of_payment))
-            change = changes[account, owner, m.currency]
-            change[0] += amount
-            change[1] += 1
-    driver = (await work.connection.get_raw_connection()).driver_connection
-    assert driver is not None
-    await driver.copy_records_to_table("entry", records=entries, columns=_ENTRY)
-    await driver.copy_records_to_table("posting", records=postings, columns=_POSTING)
-    rows = [(*key, *change) for key, change in changes.items()]
-    if rows:
-        await work.run(_ADD_TO_BALANCES, columns(_BALANCE, rows))
+    """Write `movements` in their order, all at once."""
+    journal = Journal(work)
+    await journal.draw_up(movements)
+    await journal.write()
+    await journal.close()
 
 
 async def totals(work: Work) -> Sequence[Row[Any]]:
