@@ -652,6 +652,7 @@ async def test_what_waited_is_folded_in_parts_and_in_the_order_of_its_arrival(
     billing, states, monkeypatch, chunk
 ):
     monkeypatch.setattr(accruals, "CHUNK", chunk)
+    monkeypatch.setattr(accruals, "_PART", 3)
     await billing.tell(states.participation("ann"), states.participation("bob"))
     for n in range(10):
         await billing.tell(states.post(f"p{n}", ("ann", "bob")[n % 2], views=10))

@@ -296,3 +296,13 @@ async def desk(connected: Any) -> AsyncIterator[House]:
     """A house without topics, for what happens in the database alone."""
     async with connected(THINGS, OTHERS) as opened:
         yield opened
+
+
+def end_fetching(consumer: Any) -> None:
+    """As a second error of a partition does whose first one was not asked for yet."""
+
+    def fail(*_: Any) -> None:
+        raise AssertionError("<FetchError error=OffsetOutOfRangeError()>")
+
+    consumer._fetcher._get_actions_per_node = fail
+    consumer._fetcher._notify(consumer._fetcher._wait_consume_future)

@@ -15,7 +15,7 @@ from souk.chassis import consumer, fence
 from souk.chassis.consumer import IntakeRunner
 from souk.chassis.work import Work
 
-from .conftest import House, eventually, record, running, thing
+from .conftest import House, end_fetching, eventually, record, running, thing
 
 
 async def _next_offset(house: House) -> int:
@@ -39,16 +39,6 @@ def _end_coordination(consumer: Any) -> None:
     consumer._coordinator._do_heartbeat = refuse
     consumer._coordinator.ensure_active_group = refuse
     consumer._coordinator.request_rejoin()
-
-
-def _end_fetching(consumer: Any) -> None:
-    """As a second error of a partition does whose first one was not asked for yet."""
-
-    def fail(*_: Any) -> None:
-        raise AssertionError("<FetchError error=OffsetOutOfRangeError()>")
-
-    consumer._fetcher._get_actions_per_node = fail
-    consumer._fetcher._notify(consumer._fetcher._wait_consume_future)
 
 
 async def test_states_come_in_partition_and_offset_order_topic_by_topic_and_never_merged(
@@ -370,7 +360,7 @@ def _is_at(house: House, offset: int) -> Any:
     return there
 
 
-@pytest.mark.parametrize("end", [_end_coordination, _end_fetching])
+@pytest.mark.parametrize("end", [_end_coordination, end_fetching])
 async def test_reading_starts_again_when_the_clients_own_task_has_ended(house: House, end: Any) -> None:
     runner = house.runner(house.intake())
     async with running(house.relay().run(), runner.run()):
@@ -383,6 +373,17 @@ async def test_reading_starts_again_when_the_clients_own_task_has_ended(house: H
         for number in (2, 3):
             await house.publish(thing(name=str(number)))
             await eventually(_has(house, number))
+
+
+async def test_partitions_that_come_while_the_worker_stops_are_not_taken_up(house: House) -> None:
+    runner = house.runner(house.intake())
+    async with running(house.relay().run(), runner.run()):
+        await house.publish(thing())
+        await eventually(_has(house, 1))
+        reading = runner._reading
+
+    async with asyncio.timeout(5):
+        await reading._seek({TopicPartition(house.things.name, 0)}, reading._generation)
 
 
 async def test_the_batch_in_flight_is_finished_when_the_worker_is_told_to_stop(house: House) -> None:

@@ -5,12 +5,16 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
 from prometheus_client import REGISTRY
 
+from souk.chassis.ends import LogEnds
 from souk.chassis.work import Work
 from souk.contracts.topic import COMPACTED
 
-from .conftest import OTHERS, Thing, eventually, record, running, thing, topic
+from .conftest import OTHERS, House, Thing, end_fetching, eventually, record, running, thing, topic
 
 STAMPED = topic("thing", Thing, {**COMPACTED, "message.timestamp.type": "CreateTime"})
 
@@ -57,3 +61,17 @@ async def test_lag_is_the_age_of_the_oldest_record_that_is_not_applied(
     assert 7200 <= stuck_from_the_start < 7260
     assert caught_up == 0
     assert first_after_a_pause < 60
+
+
+async def test_the_age_of_a_record_is_asked_for_anew_when_the_clients_own_task_has_ended(
+    house: House,
+) -> None:
+    await house.produce((3, b"key", b"value"))
+    wanted = {TopicPartition(house.things.name, 3): 0}
+    async with LogEnds(house.kafka["billing"]) as ends:
+        before = await ends.times_at(wanted)
+        end_fetching(ends._consumer)
+        with pytest.raises(KafkaError, match="during data retrieval"):
+            await ends.times_at(wanted)
+
+        assert await ends.times_at(wanted) == before != {}

@@ -24,6 +24,7 @@ from souk.chassis import applying, ends, fence
 from souk.chassis.breaker import Breaker
 from souk.chassis.database import is_transient
 from souk.chassis.errors import explain
+from souk.chassis.fetching import check_fetching
 from souk.chassis.intake import Intake
 from souk.chassis.metrics import BATCH_RETRIES, BREAKER_OPEN, CONSUMER_LAG_RECORDS, CONSUMER_LAG_SECONDS
 from souk.chassis.record import Record, partition_of
@@ -336,10 +337,7 @@ class _Reading(ConsumerRebalanceListener):  # type: ignore[misc]
                 # not know (uvloop's RuntimeError for a connection that was reset) it ends for good, and
                 # FastStream goes on asking for batches that never come.
                 self._consumer._coordinator.check_errors()
-                # Nor does aiokafka say that the task that fetches has ended, as it does when a partition is
-                # out of range once more before FastStream asked for the first time.
-                if (fetching := self._consumer._fetcher.error_future).done():
-                    fetching.result()
+                check_fetching(self._consumer)
             now = monotonic()
             for partition in [each for each, at in self._resume_at.items() if at <= now]:
                 del self._resume_at[partition]

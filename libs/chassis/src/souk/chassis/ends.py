@@ -9,6 +9,7 @@ from typing import Any, Self
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from souk.chassis import fence
+from souk.chassis.fetching import check_fetching
 from souk.chassis.intake import Intake
 from souk.chassis.settings import KafkaAccess
 from souk.chassis.timers import Barrier
@@ -71,6 +72,7 @@ class LogEnds:
                 for partition, records in (await consumer.getmany(*missing, timeout_ms=200)).items():
                     found[partition] = records[0].timestamp / 1000
                     consumer.pause(partition)
+            check_fetching(consumer)
             consumer.pause(*missing)
         except Exception:
             await self.close()

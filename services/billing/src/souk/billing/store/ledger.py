@@ -52,8 +52,8 @@ class Movement(NamedTuple):
 class Journal:
     """Writes movements in their order, part by part: `draw_up` is Python's work, `write` PostgreSQL's.
 
-    One `draw_up` may be followed by the `write` of it, and so on; `close` writes the balances, once. The
-    database refuses legs that don't sum to zero.
+    `write` takes what was drawn up since the last one, `close` the balances of all. The database refuses legs
+    that don't sum to zero.
     """
 
     def __init__(self, work: Work) -> None:
@@ -95,8 +95,9 @@ class Journal:
         await driver.copy_records_to_table("posting", records=postings, columns=_POSTING)
 
     async def close(self) -> None:
-        if self._changes:
-            rows = [(*key, *change) for key, change in self._changes.items()]
+        rows = [(*key, *change) for key, change in self._changes.items()]
+        self._changes.clear()
+        if rows:
             await self._work.run(_ADD_TO_BALANCES, columns(_BALANCE, rows))
 
 

@@ -14,6 +14,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from pydantic import ValidationError
 
 from souk.chassis.ends import LogEnds
+from souk.chassis.fetching import check_fetching
 from souk.chassis.settings import KafkaAccess
 from souk.contracts.topic import Topic, partition_of
 from souk.contracts.topics.links import Link
@@ -162,9 +163,7 @@ class Feed:
                 ends = await consumer.end_offsets(self._partitions)
             self._consumer = consumer
             while True:
-                # aiokafka doesn't say that its task that fetches has ended.
-                if (fetching := consumer._fetcher.error_future).done():
-                    fetching.result()
+                check_fetching(consumer)
                 batches = await consumer.getmany(timeout_ms=1000, max_records=_AT_ONCE)
                 self._targets.take(self._states(record.value for some in batches.values() for record in some))
                 if not self._targets.loaded:
