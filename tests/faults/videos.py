@@ -32,7 +32,7 @@ def write(path: Path, makers: int, chance: random.Random) -> Path:
 
 
 def _life(maker: str, video: str, published: date, chance: random.Random) -> list[list[object]]:
-    """A line a day; one in six takes counts away."""
+    """A line a day; one in three takes counts away."""
     views = chance.randint(100, 5_000)
     lines: list[list[object]] = []
     for age in range(_DAYS_FOLLOWED):
@@ -51,5 +51,5 @@ def _life(maker: str, video: str, published: date, chance: random.Random) -> lis
             "date": f"{day.day:02}.{day.month:02}",
         }
         lines.append([values.get(column, "") for column in COLUMNS])
-        views += -(views // 5) if chance.random() < 1 / 6 else chance.randint(0, 2_000)
+        views += -(views // 5) if chance.random() < 1 / 3 else chance.randint(0, 2_000)
     return lines
