@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -117,9 +117,8 @@ def standins(standins_process: Standins) -> Iterator[Standins]:
 def _wait_ready(url: str, process: "subprocess.Popen[bytes]") -> None:
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline and process.poll() is None:
-        try:
+        with suppress(httpx.TransportError):
             if httpx.get(f"{url}/health/ready", timeout=5).status_code == 200:
                 return
-        except httpx.TransportError:
-            time.sleep(0.02)
+        time.sleep(0.02)
     raise AssertionError(f"the stand-ins did not start (exit code {process.poll()})")

@@ -4,14 +4,28 @@ import os
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
+from urllib.parse import urlsplit
 
-from pydantic import PositiveInt, SecretStr, ValidationError
+from pydantic import AfterValidator, PositiveInt, SecretStr, ValidationError
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 _NONE = SecretStr("")
 
 KafkaProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
+
+
+def _of_postgresql(value: SecretStr) -> SecretStr:
+    """The error's type alone is told of a secret, so it says what is wrong."""
+    try:
+        parts = urlsplit(value.get_secret_value())
+        is_known = parts.scheme in {"postgresql", "postgres"} and parts.port != 0
+    except ValueError:
+        is_known = False
+    if not is_known:
+        raise PydanticCustomError("not_a_postgresql_url", "postgresql://user:password@host:port/database")
+    return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +91,7 @@ class ServiceSettings(BaseSettings):
     kafka_ca: Path | None = None
     kafka_user: str = ""
     kafka_password: SecretStr = SecretStr("")
-    database: SecretStr
+    database: Annotated[SecretStr, AfterValidator(_of_postgresql)]
     redis: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
     listen: str = "127.0.0.1:0"
     oidc_issuer: str = "urn:souk:issuer"
