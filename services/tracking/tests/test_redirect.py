@@ -1,6 +1,7 @@
 """The redirect as a process of its own: it leads on without anything behind it and loses no click."""
 
 import asyncio
+import errno
 import json
 import os
 import resource
@@ -23,7 +24,7 @@ from souk.contracts.topics.links import LINKS, Link
 from souk.tracking.redirect import delivery as delivery_module
 from souk.tracking.redirect.app import _host_of
 from souk.tracking.redirect.delivery import Delivery
-from souk.tracking.redirect.spool import Spool, decode, encode
+from souk.tracking.redirect.spool import KEYED_VERSION, Spool, decode, encode
 from souk.tracking.redirect.targets import Feed, Targets
 from souk.tracking.redirect.visitors import Visitors, client_address, is_bot
 from souk.tracking.subscriptions import intake
@@ -138,8 +139,10 @@ async def test_answered_clicks_are_counted_once_whatever_is_down_or_killed(house
         with redirect(house, spool, without(environment)) as (process, url):
             await serving(client, url)
             key = {"idempotency-key": "the same click"}
-            down = [await client.get(f"{url}/r/{slug}", headers=key) for _ in range(2)]
-            assert (await client.get(f"{url}/internal/pulse")).json()["outbox"] == 2
+            down = [await client.get(f"{url}/r/{slug}", headers=key)]
+            house.now(START + timedelta(days=1))
+            down.append(await client.get(f"{url}/r/{slug}", headers=key))
+            assert (await client.get(f"{url}/internal/pulse")).json()["outbox"] == 1
             waiting = await measured(client, url)
             process.send_signal(signal.SIGKILL)
             process.wait(10)
@@ -155,7 +158,7 @@ async def test_answered_clicks_are_counted_once_whatever_is_down_or_killed(house
     assert counted['souk_tracking_redirects_total{status="302"}'] >= 3
     spool_age = "souk_tracking_spool_age_seconds"
     assert (counted["souk_tracking_spooled_clicks"], counted[spool_age]) == (0, 0)
-    assert waiting["souk_tracking_spooled_clicks"] == 2
+    assert waiting["souk_tracking_spooled_clicks"] == 1
     assert waiting[spool_age] > 0
     where, _, rest = first.headers["location"].partition("souk_click=")
     click_id, _, fragment = rest.partition("#")
@@ -375,6 +378,89 @@ async def test_who_waits_for_the_disk_is_answered_by_one_sync_and_segments_stay_
 
     assert (spool.depth, len(spool.segments)) == (100, 5)
     assert Spool(tmp_path).depth == 100
+
+
+@asynccontextmanager
+async def writing(folder, **sizes):
+    spool = Spool(folder, **sizes)
+    running = asyncio.create_task(spool.run())
+    try:
+        yield spool
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+def under_key(number):
+    return UUID(int=number, version=KEYED_VERSION).bytes
+
+
+async def again(spool, number, value=b"again"):
+    """Ask for the click `number` under its key."""
+    key = under_key(number)
+    await spool.append(encode(0, key, value), key)
+
+
+async def test_a_click_asked_for_again_under_its_key_is_kept_once(tmp_path):
+    async with writing(tmp_path) as spool:
+        leaves = asyncio.create_task(again(spool, 1, b"first"))
+        await asyncio.sleep(0)
+        leaves.cancel()
+        await asyncio.gather(again(spool, 1), again(spool, 1), again(spool, 2, b"other"))
+        await again(spool, 1)
+
+        (segment,) = spool.segments
+        assert [each.value for each in spool.read(segment)[0]] == [b"first", b"other"]
+
+    async with writing(tmp_path) as spool:
+        await again(spool, 1)
+        assert spool.depth == 2
+        spool.remove(spool.segments[0])
+
+    with (tmp_path / "keyed").open("ab") as file:
+        file.write(b"torn")
+    async with writing(tmp_path) as spool:
+        await again(spool, 2)
+        assert spool.depth == 0
+        await again(spool, 3)
+        spool.remove(spool.segments[0])
+
+    async with writing(tmp_path) as spool:
+        for number in (1, 2, 3):
+            await again(spool, number)
+        assert spool.depth == 0
+
+
+async def test_of_clicks_under_a_key_so_many_are_known_and_no_more(tmp_path):
+    for number in range(6):
+        async with writing(tmp_path, most_keyed=2) as spool:
+            await again(spool, number)
+            spool.remove(spool.segments[0])
+
+    async with writing(tmp_path, most_keyed=2) as spool:
+        for number in (5, 4, 0):
+            await again(spool, number)
+        assert spool.depth == 1
+        assert sorted(path.name for path in tmp_path.glob("keyed*")) == ["keyed.old"]
+        for number in (10, 11, 12, 13, 10, 0):
+            await again(spool, number)
+        assert spool.depth == 1 + 4 + 1, "the one of number 0 is forgotten"
+
+
+async def test_a_click_that_was_not_written_is_when_it_is_asked_for_again(tmp_path, monkeypatch):
+    async with writing(tmp_path) as spool:
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "pwrite", full)
+            with pytest.raises(OSError, match="not written"):
+                await again(spool, 1)
+
+        await again(spool, 1)
+
+        assert spool.depth == 1
+
+
+def full(*_):
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 @pytest.mark.parametrize("call", ["fsync", "close"])

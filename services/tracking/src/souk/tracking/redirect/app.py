@@ -11,7 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from souk.chassis.clock import Clock, from_micros
 from souk.tracking.metrics import REDIRECTS
-from souk.tracking.redirect.spool import Spool, encode
+from souk.tracking.redirect.spool import KEYED_VERSION, Spool, encode
 from souk.tracking.redirect.targets import Target, Targets
 from souk.tracking.redirect.visitors import Visitors, client_address, is_bot
 
@@ -82,25 +82,27 @@ class Redirect:
             return await _unavailable(send)
         if method == "HEAD":
             return await _found(send, target.plain)
-        number, frame = self._click(scope, target)
+        number, frame, keyed = self._click(scope, target)
         try:
-            await self._spool.append(frame)
+            await self._spool.append(frame, keyed)
         except OSError:
             return await _unavailable(send)
         return await _found(send, target.before + number + target.after)
 
-    def _click(self, scope: Scope, target: Target) -> tuple[bytes, bytes]:
-        """The id of a new click, as text, and what goes to the spool.
+    def _click(self, scope: Scope, target: Target) -> tuple[bytes, bytes, bytes | None]:
+        """The id of a new click, as text, what goes to the spool, and the id if it may be asked for again.
 
-        The id is the same for requests that a client sends again under one Idempotency-Key.
+        That is the same for requests that a client sends again under one Idempotency-Key.
         """
         micros = self._clock.micros()
         agent = forwarded = referrer = b""
-        machine = False
+        machine, keyed = False, None
         number = _new_id(micros)
         for name, value in scope["headers"]:
             if name == b"idempotency-key" and 8 <= len(value) <= 255:
-                number = UUID(bytes=sha256(target.link_id.bytes + value).digest()[:16], version=5).int
+                digest = sha256(target.link_id.bytes + value).digest()
+                named = UUID(bytes=digest[:16], version=KEYED_VERSION)
+                number, keyed = named.int, named.bytes
             elif name == b"user-agent":
                 agent = value
             elif name == b"x-forwarded-for":
@@ -120,7 +122,8 @@ class Redirect:
             f'"agent":"{"bot" if machine or is_bot(agent) else "browser"}",'
             f'"referrer":{f"{chr(34)}{host}{chr(34)}" if host else "null"}}}'
         )
-        return click.encode(), encode(target.partition, number.to_bytes(16, "big"), value.encode())
+        frame = encode(target.partition, number.to_bytes(16, "big"), value.encode())
+        return click.encode(), frame, keyed
 
     def _time(self, micros: int) -> str:
         second, rest = divmod(micros, 1_000_000)

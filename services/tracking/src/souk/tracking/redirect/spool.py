@@ -3,19 +3,25 @@
 A segment is a file of records `length (4 bytes) crc32 (4 bytes) partition (1 byte) id (16 bytes) value`;
 its name is a number that only grows. What a kill in the middle of a write leaves at a segment's end is
 recognised by length or checksum and never was acknowledged.
+
+A click that is asked for again under its Idempotency-Key is kept once: what would be kept of the second
+request is of another instant, at times of another day's visitor. Such ids are known by their version.
 """
 
 import asyncio
 import logging
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from time import time
 from uuid import UUID
 from zlib import crc32
+
+from souk.tracking.redirect.keyed import Keyed
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +29,10 @@ SEGMENT_BYTES = 4 * 1024 * 1024
 _HEAD = struct.Struct(">II")
 _SUFFIX = ".clicks"
 _LARGEST = 64 * 1024
+KEYED_VERSION = 5
+"""Of the UUID of a click that may be asked for again."""
+MOST_KEYED = 50_000
+"""Of these so many at least are known, and at most twice as many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,23 +65,31 @@ def decode(data: bytes) -> Iterator[Spooled]:
 @dataclass(slots=True)
 class Segment:
     """synced: bytes that are safe. sent: bytes that Kafka has acknowledged. records: in `synced`.
-    begun: when it was made, in seconds since the epoch; of an earlier run's, when it was last written."""
+    begun: when it was made, in seconds since the epoch; of an earlier run's, when it was last written.
+    keyed: ids of those in `synced` that may be asked for again."""
 
     path: Path
     synced: int
     records: int
     begun: float
     sent: int = 0
+    keyed: list[bytes] = field(default_factory=list)
 
 
 class Spool:
     """One process writes to a folder. `depth`: clicks that the database has not confirmed."""
 
-    def __init__(self, folder: Path, segment_bytes: int = SEGMENT_BYTES) -> None:
+    def __init__(
+        self, folder: Path, segment_bytes: int = SEGMENT_BYTES, most_keyed: int = MOST_KEYED
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._segment_bytes = segment_bytes
+        self._most_keyed = most_keyed
+        self._gone = Keyed(folder, most_keyed)
+        self._known: dict[bytes, asyncio.Future[None] | None] = dict.fromkeys(self._gone.load())
         self._frames: list[bytes] = []
+        self._keyed: list[bytes] = []
         self._waiting: list[asyncio.Future[None]] = []
         self._writer = ThreadPoolExecutor(1, "spool")
         self._wanted = asyncio.Event()
@@ -91,7 +109,9 @@ class Spool:
             whole = list(decode(data))
             if whole:
                 length = sum(_HEAD.size + 17 + len(each.value) for each in whole)
-                found.append(Segment(path, length, len(whole), path.stat().st_mtime))
+                keyed = [each.id.bytes for each in whole if each.id.version == KEYED_VERSION]
+                found.append(Segment(path, length, len(whole), path.stat().st_mtime, keyed=keyed))
+                self._known |= dict.fromkeys(keyed)
             else:
                 path.unlink()
         return found
@@ -105,14 +125,38 @@ class Spool:
         """Seconds for which the oldest segment has been there; 0 when there is none."""
         return max(time() - self.segments[0].begun, 0.0) if self.segments else 0.0
 
-    async def append(self, frame: bytes) -> None:
-        """Return when the click is on disk. Raises OSError when it can't be written."""
+    async def append(self, frame: bytes, keyed: bytes | None = None) -> None:
+        """Return when the click is on disk. Raises OSError when it can't be written.
+
+        keyed: the id of one that may be asked for again: when it is known, the first one's frame is kept.
+        """
+        if keyed is None:
+            await self._written(frame)
+            return
+        if keyed not in self._known:
+            self._keyed.append(keyed)
+            self._known[keyed] = first = self._written(frame)
+            first.add_done_callback(partial(self._remember, keyed))
+        if (first_written := self._known[keyed]) is not None:
+            # Who goes away leaves it to who asks again.
+            await asyncio.shield(first_written)
+
+    def _written(self, frame: bytes) -> asyncio.Future[None]:
+        """Done when the frame is on disk."""
         # One for each who waits: a client that goes away must not take the others' answers along.
         written = asyncio.get_running_loop().create_future()
         self._frames.append(frame)
         self._waiting.append(written)
         self._wanted.set()
-        await written
+        return written
+
+    def _remember(self, keyed: bytes, written: asyncio.Future[None]) -> None:
+        if written.cancelled() or written.exception():
+            del self._known[keyed]
+            return
+        self._known[keyed] = None
+        if len(self._known) > 2 * self._most_keyed:
+            del self._known[next(iter(self._known))]
 
     async def run(self) -> None:
         """Write and sync what has gathered, again and again: one sync for all who wait."""
@@ -132,9 +176,10 @@ class Spool:
         if not self._frames:
             return
         frames, self._frames = self._frames, []
+        keyed, self._keyed = self._keyed, []
         waiting, self._waiting = self._waiting, []
         loop = asyncio.get_running_loop()
-        writing = loop.run_in_executor(self._writer, self._write, b"".join(frames), len(frames))
+        writing = loop.run_in_executor(self._writer, self._write, b"".join(frames), len(frames), keyed)
         try:
             # A write that has begun is ended, whatever else ends.
             await asyncio.wait([writing])
@@ -152,7 +197,7 @@ class Spool:
                 written.set_exception(OSError("the click was not written"))
         self.grown.set()
 
-    def _write(self, data: bytes, records: int) -> None:
+    def _write(self, data: bytes, records: int, keyed: Sequence[bytes]) -> None:
         if self._file is None:
             self._open()
         segment = self.segments[-1]
@@ -169,6 +214,7 @@ class Spool:
             raise
         segment.synced = at
         segment.records += records
+        segment.keyed += keyed
         self.appended += records
         if segment.synced >= self._segment_bytes:
             self._close()
@@ -221,6 +267,12 @@ class Spool:
         self._wanted.set()
 
     def remove(self, segment: Segment) -> None:
+        if segment.keyed:
+            try:
+                self._gone.add(segment.keyed)
+            except OSError:
+                # Of a full disk what goes is the remedy.
+                log.warning("clicks under a key are forgotten", exc_info=True)
         segment.path.unlink(missing_ok=True)
         self.segments.remove(segment)
 
