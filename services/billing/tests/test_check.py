@@ -133,6 +133,7 @@ FAULTS = {
     # Reckoned with more than was left, as if another's postings had not been seen.
     "UPDATE entry SET inputs = inputs || '{\"budget_room\": 1900000}' WHERE id = grown": {"overspent"},
     "UPDATE entry SET inputs = inputs || '{\"budget_room\": 1}' WHERE id = grown": {"overspent"},
+    "UPDATE entry SET inputs = inputs - 'budget_room' WHERE id = grown": {"overspent"},
     "UPDATE account SET cap = 99": {"over_cap"},
     "UPDATE entry SET inputs = inputs || '{\"cap_room\": 399}' WHERE id = grown": {"over_cap"},
     "UPDATE entry SET inputs = inputs || '{\"cap_room\": 1}' WHERE id = grown": {"over_cap"},

@@ -68,7 +68,7 @@ bounded AS (
 SELECT b.id, b.campaign_id, b.consumed, a.budget, b.before, b.room, b.highest
 FROM bounded b LEFT JOIN account a ON a.id = b.campaign_id
 WHERE b.consumed > coalesce(a.budget, 0) OR b.consumed < 0
-   OR (b.cost > 0 AND b.consumed - b.before > b.room)
+   OR (b.cost > 0 AND (b.room IS NULL OR b.consumed - b.before > b.room))
    OR (b.room > 0 AND b.place = 1 AND (b.before + b.room < b.highest OR b.before + b.room > a.budget))
 ORDER BY b.id LIMIT $1
 """

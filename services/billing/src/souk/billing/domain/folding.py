@@ -142,7 +142,7 @@ def raise_cap(books: Books, cap: int | None, cause: Cause) -> list[Entry]:
     for participation in sorted(books.participations.values(), key=lambda p: (p.joined_at, p.arrival)):
         if participation.capped:
             freed = participation.capped if cap is None else cap - old
-            inputs = {"cap": cap, "cap_before": old}
+            inputs = {"cap": cap, "cap_before": old, "budget_room": books.purse.room}
             changes = fill(books.purse, participation, freed, books.waiting(participation))
             entries += _entries(books, participation, changes, cause, inputs)
     return entries
