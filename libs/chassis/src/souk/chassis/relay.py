@@ -5,6 +5,10 @@ A relay owns shards by advisory locks on its own connection, reads their rows in
 three batches (of one partition Kafka is sent one at a time) and deletes one when Kafka has acknowledged it.
 Whatever goes wrong with a send that isn't settled ends the session: the producer is closed, and the next
 session starts from the oldest row. Consumers may see a record again for that, never out of order.
+
+A unit that commits late brings a row whose id lies behind what was read already, and a next state of the same
+aggregate may lie before it. So what is read is sent only if, as the same snapshot saw it, nothing but what is
+in flight lies behind it; else it is read anew from the oldest row.
 """
 
 import asyncio
@@ -21,7 +25,7 @@ from aiokafka.errors import ProducerClosed
 
 from souk.chassis import batches, envelope
 from souk.chassis.batches import Outgoing
-from souk.chassis.database import CONNECT_SECONDS, bare_dsn
+from souk.chassis.database import CONNECT_SECONDS, STATEMENT_SECONDS, bare_dsn
 from souk.chassis.errors import explain
 from souk.chassis.metrics import RELAY_BATCH_ROWS, RELAY_BATCH_SECONDS, RELAY_FAILURES
 from souk.chassis.settings import KafkaAccess
@@ -48,9 +52,15 @@ _CLOSE_SECONDS = 2.0
 _FIRST_RETRY, _LAST_RETRY = 0.2, 10.0
 
 _OLDEST = (
-    "SELECT id, topic, partition, key, headers, payload FROM outbox "
+    "SELECT id, topic, partition, key, headers, payload, "
+    "(SELECT count(*) FROM outbox WHERE shard = ANY($1) AND id BETWEEN $4 AND $2) AS behind FROM outbox "
     "WHERE shard = ANY($1) AND id > $2 ORDER BY id LIMIT $3"
 )
+"""From the floor $2 on. behind: rows from $4 up to the floor."""
+_LATEST_SECONDS = 2 * STATEMENT_SECONDS + 5
+"""So long after its id was given a row is committed, or never: PostgreSQL ends a statement that takes longer
+than half of that, and a transaction in which nothing happens for as long. What has been behind the floor for
+longer is not looked at for each batch: it was sent, and only dead rows are there."""
 
 
 _COUNT_RELAYS = (
@@ -146,16 +156,23 @@ class Relay:
         await connection.execute("SELECT pg_advisory_lock_shared($1, $2)", _LOCK_CLASS, _MEMBER)
         in_flight: deque[_Batch] = deque()
         shards: frozenset[int] = frozenset()
-        floor, rescan_at = 0, 0.0
+        floors: deque[tuple[float, int]] = deque()
+        floor, lowest, rescan_at = 0, 0, 0.0
         while not self._stopping:
             if monotonic() >= rescan_at:
                 # A row of a unit that committed late has an id below the floor. And only while nothing
                 # is in flight may a shard change hands.
                 await self._settle_all(connection, in_flight)
                 shards = await _balance(connection, shards)
+                floors.append((monotonic(), floor))
+                while floors[0][0] < monotonic() - _LATEST_SECONDS:
+                    lowest = max(lowest, floors.popleft()[1])
                 floor, rescan_at = 0, monotonic() + RESCAN_SECONDS
             self._units.outbox_written.clear()
-            rows = await connection.fetch(_OLDEST, shards, floor, BATCH) if shards else ()
+            rows = await connection.fetch(_OLDEST, shards, floor, BATCH, lowest) if shards else ()
+            if rows and rows[0]["behind"] > sum(len(batch.ids) for batch in in_flight):
+                rescan_at = 0.0
+                continue
             if rows:
                 in_flight.append(await _send(producer, rows))
                 floor = rows[-1]["id"]
