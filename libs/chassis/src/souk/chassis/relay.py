@@ -7,12 +7,13 @@ Whatever goes wrong with a send that isn't settled ends the session: the produce
 session starts from the oldest row. Consumers may see a record again for that, never out of order.
 
 A unit that commits late brings a row whose id lies behind what was read already, and a next state of the same
-aggregate may lie before it. So what is read is sent only if, as the same snapshot saw it, nothing but what is
-in flight lies behind it; else it is read anew from the oldest row.
+aggregate may lie before it. So what is read is sent only if, in the same snapshot, nothing lies behind it but
+what is in flight; else all is read anew from the oldest row.
 """
 
 import asyncio
 import logging
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from aiokafka.errors import ProducerClosed
 
 from souk.chassis import batches, envelope
 from souk.chassis.batches import Outgoing
-from souk.chassis.database import CONNECT_SECONDS, STATEMENT_SECONDS, bare_dsn
+from souk.chassis.database import CONNECT_SECONDS, bare_dsn
 from souk.chassis.errors import explain
 from souk.chassis.metrics import RELAY_BATCH_ROWS, RELAY_BATCH_SECONDS, RELAY_FAILURES
 from souk.chassis.settings import KafkaAccess
@@ -53,14 +54,16 @@ _FIRST_RETRY, _LAST_RETRY = 0.2, 10.0
 
 _OLDEST = (
     "SELECT id, topic, partition, key, headers, payload, "
-    "(SELECT count(*) FROM outbox WHERE shard = ANY($1) AND id BETWEEN $4 AND $2) AS behind FROM outbox "
+    "(SELECT count(*) FROM outbox WHERE shard = ANY($1) AND id > $4 AND id <= $2) AS behind, "
+    "pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS oldest FROM outbox "
     "WHERE shard = ANY($1) AND id > $2 ORDER BY id LIMIT $3"
 )
-"""From the floor $2 on. behind: rows from $4 up to the floor."""
-_LATEST_SECONDS = 2 * STATEMENT_SECONDS + 5
-"""So long after its id was given a row is committed, or never: PostgreSQL ends a statement that takes longer
-than half of that, and a transaction in which nothing happens for as long. What has been behind the floor for
-longer is not looked at for each batch: it was sent, and only dead rows are there."""
+"""Those above the floor $2. behind: how many lie above $4 and not above the floor. oldest: every transaction
+with a smaller number has ended."""
+_DELETE = (
+    "WITH gone AS (DELETE FROM outbox WHERE id = ANY($1::bigint[])) SELECT pg_current_xact_id()::text::bigint"
+)
+"""The number of this transaction."""
 
 
 _COUNT_RELAYS = (
@@ -74,9 +77,37 @@ Connection = Any
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
+    """ids: rising."""
+
     ids: Sequence[int]
     acknowledged: "asyncio.Future[Any]"
     expires_at: float
+
+    def above(self, floor: int) -> int:
+        """How many of its ids are."""
+        return len(self.ids) - bisect_right(self.ids, floor)
+
+
+class _Decided:
+    """id: a row with an id up to it that was not there to be read will never be.
+
+    The transaction that brings a row has its number before the row has its id, for it has locked or written
+    the aggregate. So the number of the one that deletes a batch is greater than that of all that may still
+    bring a row behind it: when all smaller ones have ended, nothing behind the batch is open.
+    """
+
+    def __init__(self) -> None:
+        self.id = 0
+        self._open: deque[tuple[int, int]] = deque()
+
+    def deleted(self, last: int, by: int) -> None:
+        """A batch that ends with the id `last` was deleted by the transaction `by`."""
+        self._open.append((last, by))
+
+    def see(self, oldest: int) -> None:
+        """Every transaction with a smaller number than `oldest` has ended."""
+        while self._open and self._open[0][1] <= oldest:
+            self.id = max(self.id, self._open.popleft()[0])
 
 
 class Relay:
@@ -156,41 +187,39 @@ class Relay:
         await connection.execute("SELECT pg_advisory_lock_shared($1, $2)", _LOCK_CLASS, _MEMBER)
         in_flight: deque[_Batch] = deque()
         shards: frozenset[int] = frozenset()
-        floors: deque[tuple[float, int]] = deque()
-        floor, lowest, rescan_at = 0, 0, 0.0
+        decided = _Decided()
+        floor, rescan_at = 0, 0.0
         while not self._stopping:
             if monotonic() >= rescan_at:
                 # A row of a unit that committed late has an id below the floor. And only while nothing
                 # is in flight may a shard change hands.
-                await self._settle_all(connection, in_flight)
+                await self._settle_all(connection, in_flight, decided)
                 shards = await _balance(connection, shards)
-                floors.append((monotonic(), floor))
-                while floors[0][0] < monotonic() - _LATEST_SECONDS:
-                    lowest = max(lowest, floors.popleft()[1])
                 floor, rescan_at = 0, monotonic() + RESCAN_SECONDS
             self._units.outbox_written.clear()
-            rows = await connection.fetch(_OLDEST, shards, floor, BATCH, lowest) if shards else ()
-            if rows and rows[0]["behind"] > sum(len(batch.ids) for batch in in_flight):
-                rescan_at = 0.0
-                continue
+            rows = await connection.fetch(_OLDEST, shards, floor, BATCH, decided.id) if shards else ()
             if rows:
+                if rows[0]["behind"] > sum(batch.above(decided.id) for batch in in_flight):
+                    rescan_at = 0.0
+                    continue
                 in_flight.append(await _send(producer, rows))
                 floor = rows[-1]["id"]
+                decided.see(rows[0]["oldest"])
             if in_flight and (len(in_flight) == IN_FLIGHT or len(rows) < BATCH):
-                await self._settle(connection, in_flight.popleft())
+                await self._settle(connection, in_flight.popleft(), decided)
             elif not rows:
                 await _rung(self._units.outbox_written)
-        await self._settle_all(connection, in_flight)
+        await self._settle_all(connection, in_flight, decided)
 
-    async def _settle_all(self, connection: Connection, in_flight: deque[_Batch]) -> None:
+    async def _settle_all(self, connection: Connection, in_flight: deque[_Batch], decided: _Decided) -> None:
         while in_flight:
-            await self._settle(connection, in_flight.popleft())
+            await self._settle(connection, in_flight.popleft(), decided)
 
-    async def _settle(self, connection: Connection, batch: _Batch) -> None:
+    async def _settle(self, connection: Connection, batch: _Batch, decided: _Decided) -> None:
         """Wait until Kafka has the whole batch, then delete its rows. Raises when it hasn't in time."""
         async with asyncio.timeout_at(batch.expires_at):
             await batch.acknowledged
-        await connection.execute("DELETE FROM outbox WHERE id = ANY($1::bigint[])", batch.ids)
+        decided.deleted(batch.ids[-1], await connection.fetchval(_DELETE, batch.ids))
         self.sent += len(batch.ids)
         RELAY_BATCH_ROWS.observe(len(batch.ids))
         RELAY_BATCH_SECONDS.observe(asyncio.get_running_loop().time() - batch.expires_at + SEND_SECONDS)
