@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from disturbances import HEAVY, LIGHT
+from disturbances import plan_of_all
 from mutants import MUTANTS, Mutant
-from plans import Plan, Planned, planned
+from plans import Plan, Planned
 from rounds import SECONDS, SECONDS_OF_MUTANTS, Report, play
 from shrinking import shorter
 
@@ -51,7 +51,7 @@ def faults(
         seconds = seconds or SECONDS_OF_MUTANTS
         missed = [_missed(together, seed, seconds, keep, control=control) for together in plays]
         raise typer.Exit(any(missed))
-    chosen, seconds = planned(seed, rounds, LIGHT, HEAVY), seconds or SECONDS
+    chosen, seconds = plan_of_all(seed, rounds), seconds or SECONDS
     if plan is not None:
         seed, seconds, chosen = _read(plan)
     report, root = _play(seed, chosen, seconds, keep)

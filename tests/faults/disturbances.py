@@ -6,12 +6,14 @@ from a topic is published again.
 
 import asyncio
 import random
+import resource
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence, Set
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 import asyncpg
@@ -19,18 +21,20 @@ import httpx
 import records
 import redis.asyncio as redis
 from mutants import Aim
-from plans import Planned
+from plans import Plan, Planned, planned
 from proxy import Link
 from scene import Scene
 
 from souk.checker.places import COPIES, OWNERS
 from souk.contracts import acl
-from souk.contracts.topic import SERVICES, Service
+from souk.contracts.topic import SERVICES, Service, Topic
 from souk.contracts.topics import TOPICS
+from souk.contracts.topics.clicks import CLICKS
 
 _BURST_SECONDS = 0.1
 _TRY_SECONDS, _TRY_AGAIN_SECONDS = 30.0, 1.0
 """For so long a fault begins again that another was in the way of."""
+_MEND_SECONDS = 60.0
 _PATIENCE_OUTSIDE = {"/youtube": 10.0, "/smtp/rcpt": 30.0, "/smtp/data": 30.0, "/push": 10.0}
 """Seconds after which the services wait no longer for an answer."""
 _REFUSED_FOR_GOOD = 0.1
@@ -119,6 +123,21 @@ async def starve(scene: Scene) -> None:
         await asyncio.sleep(_BURST_SECONDS * 0.9)
         scene.cluster.thaw(name)
         await asyncio.sleep(_BURST_SECONDS * 0.1)
+
+
+async def fill_disk(scene: Scene) -> None:
+    """The redirect's disk takes nothing more for a while: no file of the process may be written to."""
+    process = scene.cluster.pid("tracking-redirect")
+    if process is None:
+        raise LookupError("tracking-redirect does not run")
+    _, most = resource.prlimit(process, resource.RLIMIT_FSIZE)
+    resource.prlimit(process, resource.RLIMIT_FSIZE, (0, most))
+    try:
+        await scene.a_while()
+    finally:
+        # A process that was started anew meanwhile has a disk with room.
+        with suppress(ProcessLookupError):
+            resource.prlimit(process, resource.RLIMIT_FSIZE, (most, most))
 
 
 async def wipe_valkey(scene: Scene) -> None:
@@ -250,9 +269,9 @@ async def _outside(scene: Scene, faults: Mapping[str, Mapping[str, Any]]) -> Non
         scene.meets(f"happened: {' '.join(await _found(happened, 'nobody asked for it'))}")
 
 
-async def _found(look: Callable[[], Awaitable[T]], otherwise: str) -> T:
+async def _found(look: Callable[[], Awaitable[T]], otherwise: str, within: float = _TRY_SECONDS) -> T:
     """What `look` finds, once it finds something. Raises LookupError when that takes too long."""
-    until = time.monotonic() + _TRY_SECONDS
+    until = time.monotonic() + within
     while not (found := await look()):
         if time.monotonic() > until:
             raise LookupError(otherwise)
@@ -294,24 +313,49 @@ async def send_malformed(scene: Scene) -> None:
 
 async def recreate_topic(scene: Scene) -> None:
     """A topic is lost, comes back empty or as an older copy of itself, and its owner publishes again."""
-    topic = scene.topic(compacted=True)
+    topic = scene.topic()
     keep = scene.chance.choice((0.0, 0.5))
-    await records.recreate(scene.cluster.stack, topic, keep)
-    await scene.cluster.command(topic.owner, "republish", topic.name)
+    kept = await records.beginnings(scene.cluster.stack, topic, keep) if keep else []
+
+    async def anew() -> None:
+        scene.malformed |= await records.recreate(scene.cluster.stack, topic, kept, scene.malformed)
+
+    await _insist(anew)
+    await _republish(scene, topic)
 
 
 async def truncate_topic(scene: Scene) -> None:
     """The first half of a topic's records goes."""
-    topic = scene.topic(compacted=True)
-    await records.truncate(scene.cluster.stack, topic.name, 0.5)
-    await scene.cluster.command(topic.owner, "republish", topic.name)
+    topic = scene.topic()
+    await records.truncate(scene.cluster.stack, topic, 0.5)
+    await _republish(scene, topic)
+
+
+async def _republish(scene: Scene, topic: Topic[Any]) -> None:
+    """Clicks that are not counted yet come again by themselves: the redirect's spool has them."""
+    if topic is not CLICKS:
+        await _insist(lambda: scene.cluster.command(topic.owner, "republish", topic.name))
+
+
+async def _insist(mend: Callable[[], Awaitable[Any]]) -> None:
+    """What was damaged is mended, whatever else there is, before the fault may begin anew elsewhere."""
+    until = time.monotonic() + _MEND_SECONDS
+    while True:
+        try:
+            await mend()
+        except Exception:
+            if time.monotonic() > until:
+                raise
+            await asyncio.sleep(_TRY_AGAIN_SECONDS)
+        else:
+            return
 
 
 async def lose_kafka(scene: Scene) -> None:
     """All brokers are killed and their data deleted; services publish their states again."""
     await scene.cluster.lose_brokers()
     for service in SERVICES:
-        await scene.cluster.command(service, "republish")
+        await _insist(partial(scene.cluster.command, service, "republish"))
 
 
 async def rebuild_copies(scene: Scene) -> None:
@@ -321,7 +365,7 @@ async def rebuild_copies(scene: Scene) -> None:
         table = scene.chance.choice(_PURE_COPIES[service])
         scene.meets(f"{service}.{table} loses all rows")
         await _administer(scene, service, f'DELETE FROM "{table}"')
-    await scene.cluster.command(service, "rebuild")
+    await _insist(lambda: scene.cluster.command(service, "rebuild"))
 
 
 async def refuse_records(scene: Scene) -> None:
@@ -337,11 +381,12 @@ async def refuse_records(scene: Scene) -> None:
         return await _asked(scene, service, _REFUSED)
 
     async def stopped() -> list[str]:
+        answers = []
         async with httpx.AsyncClient(trust_env=False) as client:
-            answers = [
-                await client.get(f"{scene.cluster.address(each)}/health/ready")
-                for each in scene.cluster.workers(service)
-            ]
+            for each in scene.cluster.workers(service):
+                # What another fault has stopped for now says nothing.
+                with suppress(httpx.TransportError):
+                    answers.append(await client.get(f"{scene.cluster.address(each)}/health/ready"))
         missing = [words for each in answers for words in each.json().get("missing", {}).values()]
         return [words for words in missing if words.startswith("stopped")]
 
@@ -352,7 +397,9 @@ async def refuse_records(scene: Scene) -> None:
                 scene.meets(f"{service} {await _found(stopped, 'no partition has so many records')}")
         else:
             await scene.a_while()
-        scene.meets(f"{await _found(parked, f'{service}.{table} was not written')} are parked")
+        # Another fault may keep the service from reading, for as long as one may last.
+        within = scene.longest + _TRY_SECONDS
+        scene.meets(f"{await _found(parked, f'{service}.{table} was not written', within)} are parked")
     finally:
         await _administer(scene, service, "DROP FUNCTION refuse() CASCADE")
         # What a batch that met it has parked is there for a retry once that batch has ended.
@@ -392,52 +439,65 @@ async def _administration(scene: Scene, service: Service) -> AsyncIterator[async
         await connection.close()
 
 
-LIGHT: Mapping[str, Fault] = {
+BESIDE: Mapping[str, Fault] = {
     each.__name__: each
     for each in (
-        *(kill_service, kill_broker, kill_database, kill_gateway),
-        *(freeze_service, freeze_broker, freeze_database, starve, wipe_valkey),
+        *(kill_service, kill_gateway, freeze_service, starve, fewer_workers, wipe_valkey, fill_disk),
         *(cut, refuse, delay, half_open, lose_answers),
         *(slow_outside, fail_outside, break_outside),
-        *(fewer_workers, move_clock, rewind_group, resend, resend_newer_minor, send_malformed),
     )
 }
-"""Faults that may overlap with any other."""
+"""Faults that may overlap with any other: the commands that mend need no process of a service, and go past
+its links."""
+
+LIGHT: Mapping[str, Fault] = BESIDE | {
+    each.__name__: each
+    for each in (
+        *(kill_broker, kill_database, freeze_broker, freeze_database),
+        *(move_clock, rewind_group, resend, resend_newer_minor, send_malformed),
+    )
+}
+"""Faults that may overlap with each other."""
 
 HEAVY: Mapping[str, Fault] = {
     each.__name__: each
     for each in (recreate_topic, truncate_topic, lose_kafka, rebuild_copies, refuse_records)
 }
-"""Faults that need Kafka and the owner's database while they are mended: they come alone, at the end."""
+"""Faults that need Kafka and the owner's database while they are mended."""
 
 FAULTS: Mapping[str, Fault] = {**LIGHT, **HEAVY}
 
 
-async def disturb(
-    scene: Scene, faults: Iterable[Planned], aims: Mapping[str, Aim], done: Counter[str]
-) -> list[str]:
-    """Run the faults, overlapping, to their ends; which of them could not be carried out and why.
+def plan_of_all(seed: int, rounds: int) -> Plan:
+    return planned(seed, rounds, LIGHT, HEAVY, BESIDE)
 
-    aims: by whom a fault is for. done: gets those that were carried out, by kind.
+
+async def disturb(
+    scene: Scene, faults: Iterable[Planned], aims: Mapping[str, Aim], done: Counter[str], within: float
+) -> dict[Planned, str]:
+    """Run the faults, overlapping, to their ends; why some of them could not be carried out.
+
+    aims: by whom a fault is for. done: gets those that were carried out, by kind. within: seconds in which
+    all have begun.
     """
-    failed: list[str] = []
+    failed: dict[Planned, str] = {}
 
     async def one(fault: Planned) -> None:
         aim = aims.get(fault.whose, scene.aim)
         mine = replace(scene, chance=random.Random(fault.seed), fault=fault.name, aim=aim)
-        await asyncio.sleep(mine.chance.uniform(0, scene.longest))
+        await asyncio.sleep(mine.chance.uniform(0, within))
         scene.said(fault.name)
         until, why = time.monotonic() + _TRY_SECONDS, ""
         while time.monotonic() < until:
             try:
                 await FAULTS[fault.name](mine)
             except Exception as error:  # noqa: BLE001  another fault was in its way: it is told, and no finding
-                why = f"{fault.name}: {error!r}"
+                why = repr(error)
                 await asyncio.sleep(_TRY_AGAIN_SECONDS)
             else:
                 done[fault.name] += 1
                 return
-        failed.append(why)
+        failed[fault] = why
 
     async with asyncio.TaskGroup() as group:
         for fault in faults:

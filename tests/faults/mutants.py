@@ -50,7 +50,8 @@ class Aim:
 @dataclass(frozen=True, slots=True)
 class Mutant:
     """taken: what is taken away. shows: patterns of how findings begin that tell its harm. faults: those of a
-    round, by name. lives: the services that run so. rounds: within which it is caught."""
+    round, by name. lives: the services that run so. rounds: within which it is caught. late: the faults come
+    at its end, one by one."""
 
     name: str
     taken: str
@@ -60,11 +61,15 @@ class Mutant:
     aim: Aim = field(default_factory=Aim)
     lives: Sequence[Service] = SERVICES
     rounds: int = 3
+    late: bool = False
 
     def plan(self, seed: int) -> Plan:
         """Its faults, in each of its rounds."""
         return [
-            [Planned(turn, number, name, seed, self.name) for number, name in enumerate(self.faults)]
+            [
+                Planned(turn, number, name, seed, self.name, self.late, number if self.late else 0)
+                for number, name in enumerate(self.faults)
+            ]
             for turn in range(self.rounds)
         ]
 
@@ -258,6 +263,7 @@ ALL = (
         ("copy_missing", "copy_differs", _LAGS.format(r"\w+")),
         ("recreate_topic", "recreate_topic"),
         Aim(topics=("tracking.links.v1", "influencer.participations.v1")),
+        late=True,
     ),
     Mutant(
         "relay_deletes_first",
@@ -294,9 +300,9 @@ ALL = (
             ),
             Edit(
                 "souk.chassis.relay",
-                '"DELETE FROM outbox WHERE id = ANY($1::bigint[])"',
-                '"DELETE FROM outbox WHERE shard = ANY(SELECT shard FROM outbox WHERE id = ANY($1::bigint[]))'
-                ' AND id <= (SELECT max(sent) FROM unnest($1::bigint[]) AS sent (sent))"',
+                "DELETE FROM outbox WHERE id = ANY($1::bigint[])",
+                "DELETE FROM outbox WHERE shard = ANY(SELECT shard FROM outbox WHERE id = ANY($1::bigint[])) "
+                "AND id <= (SELECT max(sent) FROM unnest($1::bigint[]) AS sent (sent))",
             ),
         ),
         ("owner_differs influencer",),
@@ -551,6 +557,7 @@ def _acknowledged(response: Response, unit: Unit) -> Response:
         ("truncate_topic",) * 3,
         Aim(topics=("tracking.conversions.v1",)),
         lives=("tracking",),
+        late=True,
     ),
     Mutant(
         "spool_forgotten",

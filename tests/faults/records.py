@@ -4,7 +4,9 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Container, Iterator, Sequence
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -24,7 +26,7 @@ from souk.local import provision
 from souk.local.stack import Stack
 
 _PATIENCE = 20.0
-_MOST = 50_000
+_MOST = 1_000_000
 
 
 def _settings(stack: Stack) -> dict[str, Any]:
@@ -32,7 +34,8 @@ def _settings(stack: Stack) -> dict[str, Any]:
 
 
 def read(stack: Stack, topic: str) -> Iterator[Any]:
-    """Every record from the first to what is the last now. Raises RuntimeError beyond 50,000."""
+    """Every record from the first to what is the last now. Raises RuntimeError beyond a million, TimeoutError
+    when none comes for 20 s."""
     consumer = Consumer({**_settings(stack), "group.id": "souk-faults", "enable.auto.commit": False})
     try:
         left = {}
@@ -49,6 +52,7 @@ def read(stack: Stack, topic: str) -> Iterator[Any]:
                 if record.error():
                     continue
                 seen += 1
+                deadline = time.monotonic() + _PATIENCE
                 yield record
                 if record.offset() + 1 >= left.get(record.partition(), 0):
                     left.pop(record.partition(), None)
@@ -58,24 +62,38 @@ def read(stack: Stack, topic: str) -> Iterator[Any]:
         consumer.close()
 
 
-def _send(stack: Stack, records: Sequence[tuple[str, int, bytes | None, bytes | None, Any]]) -> list[int]:
-    """records: topic, partition, key, value and headers of each. Their offsets, in the order of their
-    acknowledgement. Raises when one didn't go."""
-    producer = Producer({**_settings(stack), "enable.idempotence": True, "delivery.timeout.ms": 15_000})
-    offsets: list[int] = []
+Sent = tuple[str, int, bytes | None, bytes | None, Any]
+"""Topic, partition, key, value and headers."""
 
-    def told(error: Any, record: Any) -> None:
+
+def _send(stack: Stack, records: Sequence[Sent]) -> dict[int, str]:
+    """The place of each, as the checker says it, by its number. Raises when one didn't go."""
+    producer = Producer({**_settings(stack), "enable.idempotence": True, "delivery.timeout.ms": 15_000})
+    places: dict[int, str] = {}
+
+    def told(number: int, error: Any, record: Any) -> None:
         if error is not None:
             raise KafkaException(error)
-        offsets.append(record.offset())
+        places[number] = f"{record.topic()} {record.partition()}/{record.offset()}"
 
-    for topic, partition, key, value, headers in records:
-        producer.produce(
-            topic, value=value, key=key, partition=partition, headers=headers or [], on_delivery=told
-        )
+    for number, (topic, partition, key, value, headers) in enumerate(records):
+        while True:
+            try:
+                producer.produce(
+                    topic,
+                    value=value,
+                    key=key,
+                    partition=partition,
+                    headers=headers or [],
+                    on_delivery=partial(told, number),
+                )
+            except BufferError:
+                producer.poll(0.1)
+            else:
+                break
     if producer.flush(_PATIENCE):
         raise TimeoutError("Kafka did not take the records in time")
-    return offsets
+    return places
 
 
 def _newest(stack: Stack, topic: str) -> tuple[dict[bytes, Any], set[bytes]]:
@@ -162,34 +180,52 @@ async def send_malformed(stack: Stack, chance: random.Random, topic: str) -> set
     key = str(UUID(int=chance.getrandbits(128)))
     headers = [("ce_type", None), ("x", b"\xff")]
     partition = chance.randrange(PARTITIONS)
-    [offset] = await asyncio.to_thread(_send, stack, [(topic, partition, key.encode(), value, headers)])
-    return {key, f"{topic} {partition}/{offset}"}
+    sent = await asyncio.to_thread(_send, stack, [(topic, partition, key.encode(), value, headers)])
+    return {key, *sent.values()}
 
 
-async def recreate(stack: Stack, topic: Topic[Any], keep: float) -> None:
-    """Delete the topic and make it anew with the first `keep` (0 to 1) of each partition's records."""
+async def beginnings(stack: Stack, topic: Topic[Any], part: float) -> list[Sent]:
+    """The first `part` (0 to 1) of each partition's records."""
 
-    def anew() -> None:
-        old: dict[int, list[Any]] = {partition: [] for partition in range(PARTITIONS)}
+    def kept() -> list[Sent]:
+        found: dict[int, list[Sent]] = defaultdict(list)
         for r in read(stack, topic.name):
-            old[r.partition()].append((topic.name, r.partition(), r.key(), r.value(), r.headers()))
+            found[r.partition()].append((topic.name, r.partition(), r.key(), r.value(), r.headers()))
+        return [one for several in found.values() for one in several[: int(len(several) * part)]]
+
+    return await asyncio.to_thread(kept)
+
+
+async def recreate(
+    stack: Stack, topic: Topic[Any], kept: Sequence[Sent], malformed: Container[str]
+) -> set[str]:
+    """Delete the topic, if it is there, and make it anew with what was `kept`; where those with `malformed`
+    keys are now. May be done again when it failed."""
+
+    def anew() -> set[str]:
         settings = _settings(stack)
-        provision.drop(settings, [topic.name])
         deadline = time.monotonic() + _PATIENCE
+        if topic.name in AdminClient(settings).list_topics(timeout=_PATIENCE).topics:
+            provision.drop(settings, [topic.name])
         while topic.name in AdminClient(settings).list_topics(timeout=_PATIENCE).topics:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{topic.name} was not deleted in time")
             time.sleep(0.1)
         provision.provision(settings, [provision.plan(topic)])
-        _send(stack, [one for several in old.values() for one in several[: int(len(several) * keep)]])
+        places = _send(stack, kept)
+        return {places[number] for number, (_, _, key, _, _) in enumerate(kept) if _text(key) in malformed}
 
-    await asyncio.to_thread(anew)
+    return await asyncio.to_thread(anew)
 
 
-async def truncate(stack: Stack, topic: str, part: float) -> None:
+def _text(key: bytes | None) -> str:
+    return (key or b"").decode("ascii", "replace")
+
+
+async def truncate(stack: Stack, topic: Topic[Any], part: float) -> None:
     """Remove the first `part` (0 to 1) of each partition.
 
-    Kafka refuses that (POLICY_VIOLATION) to topics that are compacted alone, so for a moment this one isn't.
+    Kafka refuses that (POLICY_VIOLATION) to topics that are compacted alone, so for a moment those aren't.
     """
 
     def cut_off() -> None:
@@ -197,17 +233,20 @@ async def truncate(stack: Stack, topic: str, part: float) -> None:
         try:
             cuts = []
             for partition in range(PARTITIONS):
-                low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), _PATIENCE)
-                cuts.append(TopicPartition(topic, partition, low + int((high - low) * part)))
+                low, high = consumer.get_watermark_offsets(TopicPartition(topic.name, partition), _PATIENCE)
+                cuts.append(TopicPartition(topic.name, partition, low + int((high - low) * part)))
         finally:
             consumer.close()
         admin = AdminClient(_settings(stack))
-        _keep(admin, topic, AlterConfigOpType.APPEND)
+        is_compacted = topic.config["cleanup.policy"] == "compact"
+        if is_compacted:
+            _keep(admin, topic.name, AlterConfigOpType.APPEND)
         try:
             for future in admin.delete_records(cuts, operation_timeout=_PATIENCE).values():
                 future.result(_PATIENCE)
         finally:
-            _keep(admin, topic, AlterConfigOpType.SUBTRACT)
+            if is_compacted:
+                _keep(admin, topic.name, AlterConfigOpType.SUBTRACT)
 
     await asyncio.to_thread(cut_off)
 

@@ -23,12 +23,13 @@ from history import History
 from load import KINDS, load
 from market import Market
 from mutants import Aim, Mutant, launcher
-from plans import Plan, Planned
+from plans import Plan, Planned, parts
 from scene import Scene
 from watch import Watch
 
 from souk.chassis.clock import ManualClock
 from souk.checker.check import check
+from souk.checker.topics import Told
 from souk.contracts.topic import SERVICES
 from souk.local import clock
 from souk.local.errors import StackError
@@ -51,6 +52,8 @@ _READY_SECONDS = 180.0
 _LOOK_SECONDS = 0.2
 _WHOLE_LOAD_SECONDS = 80.0
 """Of load, within which each kind of it has its turn."""
+_LATE_SECONDS = 3.0
+"""Within which a heavy fault and those beside it begin, for it may not last for longer."""
 _LONGEST = 15.0, 30.0
 """Seconds that a fault may last, by how long a round is: longer than a session of Kafka in any case."""
 
@@ -103,6 +106,15 @@ class Report:
         path.write_text(json.dumps({**asdict(self), "faults": dict(self.faults)}, indent=1) + "\n")
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Of all rounds. malformed: keys and places of records that nobody can read. told: what topics told,
+    also those that were lost."""
+
+    malformed: set[str] = field(default_factory=set)
+    told: Told = field(default_factory=Told)
+
+
 _COUNTED = {
     "lost": "lost",
     "undone": "lost",
@@ -136,7 +148,7 @@ async def play(
     mutants: what to run in the suite's place until each is caught. control: but the suite as it is.
     """
     report, history, began = Report(seed, plan, seconds), History(), time.monotonic()
-    malformed: set[str] = set()
+    kept = Kept()
     aims = {each.name: each.aim for each in mutants}
     start = launcher([each.name for each in mutants]) if mutants and not control else ()
     patience = _REST_SECONDS_OF_MUTANTS if start else _REST_SECONDS
@@ -150,10 +162,10 @@ async def play(
                 suite.gateway, suite.folder, videos.channels(MAKERS), seed, history, standins=suite.standins
             )
             running.push_async_callback(market.close)
-            await market.open(lambda: _rest(suite, _REST_SECONDS))
+            await market.open(lambda: rest(suite.pulses, _REST_SECONDS))
             said("the suite is ready, and all have signed up")
             for faults in plan:
-                await _round(suite, market, report, malformed, seconds, patience, aims, faults, said)
+                await _round(suite, market, report, kept, seconds, patience, aims, faults, said)
                 for each in mutants:
                     if each.name not in report.caught and (shown := each.shown_in(report.broken)):
                         report.caught[each.name] = report.rounds, shown
@@ -178,15 +190,14 @@ async def _round(
     suite: Cluster,
     market: Market,
     report: Report,
-    malformed: set[str],
+    kept: Kept,
     seconds: float,
     patience: float,
     aims: Mapping[str, Aim],
     faults: Sequence[Planned],
     said: Callable[[str], None],
 ) -> None:
-    """malformed: keys and places of records that nobody can read, of all rounds. patience: seconds within
-    which something moves on the way to rest. aims: by mutant."""
+    """patience: seconds within which something moves on the way to rest. aims: by mutant."""
 
     watch = Watch()
 
@@ -195,22 +206,20 @@ async def _round(
         said(f"round {report.rounds + 1}: {name}")
 
     longest = min(max(seconds / 2, _LONGEST[0]), _LONGEST[1])
-    scene = Scene(suite, market, random.Random(), longest, note, malformed)
+    scene = Scene(suite, market, random.Random(), longest, note, kept.malformed)
     stop = asyncio.Event()
     async with _databases(suite) as databases, asyncio.TaskGroup() as group:
         group.create_task(_look(watch, databases, stop))
         group.create_task(market.trade(PEOPLE, report.rounds, stop))
         group.create_task(_tick(market, stop))
         began = time.monotonic()
-        light, heavy = ([one for one in faults if (one.name in HEAVY) is late] for late in (False, True))
-        report.failed += await disturb(scene, light, aims, report.faults)
+        for part in parts(faults, late=False):
+            _tell_failed(report, await disturb(scene, part, aims, report.faults, longest))
         await asyncio.sleep(max(0.0, seconds - (time.monotonic() - began)))
-        for one in heavy:
+        for part in parts(faults, late=True):
             async with asyncio.timeout(_READY_SECONDS):
                 await suite.ready()
-            # Nothing else is in its way, so it has to work.
-            for failed in await disturb(scene, [one], aims, report.faults):
-                _count(report, "undone_fault", f"undone_fault {failed}")
+            _tell_failed(report, await disturb(scene, part, aims, report.faults, _LATE_SECONDS))
         stop.set()
     async with asyncio.timeout(_READY_SECONDS):
         await suite.heal()
@@ -220,11 +229,11 @@ async def _round(
     for one in watch.broken:
         _count(report, one.fault, f"{one.fault} {one.kind}: {one.subject}")
     try:
-        said(f"round {report.rounds}: at rest after {await _timed(_rest(suite, patience)):.1f} s")
+        said(f"round {report.rounds}: at rest after {await _timed(rest(suite.pulses, patience)):.1f} s")
     except StackError as error:
         _count(report, "restless", f"restless: {error}")
     else:
-        await _judge(suite, market.history, scene, report)
+        await _judge(suite, market.history, kept, report)
     outcomes = market.history.counts()
     report.acknowledged, report.refused, report.unknown = (
         outcomes[outcome] for outcome in ("acknowledged", "refused", "unknown")
@@ -245,13 +254,13 @@ async def _tick(market: Market, stop: asyncio.Event) -> None:
         await asyncio.sleep(_TICK_SECONDS)
 
 
-async def _rest(suite: Cluster, patience: float) -> None:
-    """Raises StackError when nothing moves for `patience` seconds, or there is no rest for very long."""
+async def rest(pulses: Mapping[str, str], patience: float, longest: float = _LONGEST_REST_SECONDS) -> None:
+    """Raises StackError when nothing moves for `patience` seconds, or there is no rest for `longest`."""
     try:
-        async with asyncio.timeout(_LONGEST_REST_SECONDS):
-            await clock.settle(suite.pulses, patience=patience)
+        async with asyncio.timeout(longest):
+            await clock.settle(pulses, patience=patience)
     except TimeoutError as error:
-        raise StackError(f"The suite found no rest for {_LONGEST_REST_SECONDS:.0f} s.") from error
+        raise StackError(f"The suite found no rest for {longest:.0f} s.") from error
 
 
 async def _timed(waiting: Any) -> float:
@@ -260,7 +269,7 @@ async def _timed(waiting: Any) -> float:
     return time.monotonic() - began
 
 
-async def _judge(suite: Cluster, history: History, scene: Scene, report: Report) -> None:
+async def _judge(suite: Cluster, history: History, kept: Kept, report: Report) -> None:
     async with _databases(suite) as databases:
         broken = await effects.check(databases, history)
         broken += await told.mails(databases, suite.folder.standins / "mail.sqlite")
@@ -271,12 +280,13 @@ async def _judge(suite: Cluster, history: History, scene: Scene, report: Report)
         {service: suite.stack.postgres.url(service) for service in SERVICES},
         suite.stack.kafka.access("admin").client(),
         now=ManualClock(suite.clock).now(),
+        told=kept.told,
     )
     for one in broken:
         _count(report, one.fault, f"{one.fault} {one.kind}: {one.subject}")
     for each in seen.findings:
         if each.check in ("parked", "unreadable") and any(
-            each.subject.endswith(one) for one in scene.malformed
+            each.subject.endswith(one) for one in kept.malformed
         ):
             continue
         _count(report, each.check, f"{each.check} {each.subject}: {each.detail}")
@@ -296,12 +306,19 @@ async def _databases(suite: Cluster) -> AsyncIterator[effects.Databases]:
         }
 
 
+def _tell_failed(report: Report, failed: Mapping[Planned, str]) -> None:
+    """Nothing that a heavy one needs is in its way, so it has to work."""
+    for fault, why in failed.items():
+        report.failed.append(f"{fault.name}: {why}")
+        if fault.name in HEAVY:
+            _count(report, "undone_fault", f"undone_fault {fault.name}: {why}")
+
+
 def _tell_undone(report: Report) -> None:
     """A kind of fault that was planned and worked not once was not played: a green play would hide that."""
-    planned = {each.name for faults in report.plan[: report.rounds] for each in faults}
+    planned = {each.name for faults in report.plan[: report.rounds] for each in faults if not each.late}
     for name in sorted(planned.difference(report.faults)):
-        if name not in HEAVY:
-            _count(report, "undone_fault", f"undone_fault {name}: it worked not once")
+        _count(report, "undone_fault", f"undone_fault {name}: it worked not once")
 
 
 def tell_absent(report: Report) -> None:

@@ -54,14 +54,9 @@ class Scene:
         self.meets(name)
         return self.cluster.links[name]
 
-    def topic(self, *, compacted: bool = False) -> Topic[Any]:
+    def topic(self) -> Topic[Any]:
         found = self.chance.choice(
-            [
-                each
-                for each in TOPICS
-                if (not self.aim.topics or each.name in self.aim.topics)
-                and (not compacted or each.config["cleanup.policy"] == "compact")
-            ]
+            [each for each in TOPICS if not self.aim.topics or each.name in self.aim.topics]
         )
         self.meets(found.name)
         return found

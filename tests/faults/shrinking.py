@@ -1,5 +1,6 @@
 """The shortest history of what broke: the same load, with ever fewer faults."""
 
+import asyncio
 import shutil
 import tempfile
 import time
@@ -21,18 +22,17 @@ async def shorter(
 ) -> Report:
     """What came of the shortest play that broke as `broken` did, by a finding that begins as its first does.
 
-    seconds: of load in each round. within: seconds for all plays together; one that has begun is ended.
+    seconds: of load in each round. within: seconds for all plays together.
     """
     found, until = broken, time.monotonic() + within
     kind = _kind(broken.broken[0])
 
     async def breaks(plan: Plan) -> bool:
         nonlocal found
-        if time.monotonic() > until:
-            raise TimeoutError
         root = Path(tempfile.mkdtemp(prefix="souk-shorter-"))
         try:
-            report = await play(root, broken.seed, plan, seconds, mutants=mutants, said=lambda _: None)
+            async with asyncio.timeout(until - time.monotonic()):
+                report = await play(root, broken.seed, plan, seconds, mutants=mutants, said=lambda _: None)
         finally:
             shutil.rmtree(root, ignore_errors=True)
         same = [words for words in report.broken if _kind(words) == kind]
@@ -43,7 +43,7 @@ async def shorter(
             found = report
         return bool(same)
 
-    await shortest(broken.plan, breaks)
+    await shortest(broken.plan[: max(broken.rounds, 1)], breaks)
     return found
 
 

@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -23,7 +24,8 @@ from mutants import Aim
 from scene import Scene
 
 from souk.contracts import acl
-from souk.contracts.topic import SERVICES, Service
+from souk.contracts.topic import SERVICES, Service, Topic
+from souk.contracts.topics.clicks import CLICKS
 from souk.contracts.topics.influencers import INFLUENCERS
 from souk.local import clock, tokens
 from souk.local.demo.api import Api
@@ -300,16 +302,30 @@ async def test_a_topic_can_be_cut_off_and_is_kept_as_before(running: Cluster) ->
     await sign_up(running)
     await clock.settle(running.pulses)
 
-    await records.truncate(running.stack, INFLUENCERS.name, 1.0)
+    await records.truncate(running.stack, INFLUENCERS, 1.0)
 
     assert list(records.read(running.stack, INFLUENCERS.name)) == []
-    resource = ConfigResource(ConfigResource.Type.TOPIC, INFLUENCERS.name)
-    admin = AdminClient(running.stack.kafka.settings("admin"))
-    kept = admin.describe_configs([resource])[resource].result(PATIENCE)
-    assert kept["cleanup.policy"].value == "compact"
+    assert kept_how(running, INFLUENCERS) == "compact"
     await running.command("influencer", "republish", INFLUENCERS.name)
     await clock.settle(running.pulses)
     assert list(records.read(running.stack, INFLUENCERS.name))
+
+
+async def test_a_topic_that_is_not_compacted_can_be_cut_off_too(running: Cluster) -> None:
+    await records.send_malformed(running.stack, random.Random(1), CLICKS.name)
+
+    await records.truncate(running.stack, CLICKS, 1.0)
+
+    assert list(records.read(running.stack, CLICKS.name)) == []
+    assert kept_how(running, CLICKS) == "delete"
+
+
+def kept_how(running: Cluster, topic: Topic[Any]) -> str | None:
+    """The clean-up policy."""
+    resource = ConfigResource(ConfigResource.Type.TOPIC, topic.name)
+    admin = AdminClient(running.stack.kafka.settings("admin"))
+    kept = admin.describe_configs([resource])[resource].result(PATIENCE)
+    return kept["cleanup.policy"].value
 
 
 async def test_a_cluster_that_lost_every_record_has_them_again_from_its_databases(running: Cluster) -> None:

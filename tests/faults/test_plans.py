@@ -5,8 +5,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from disturbances import HEAVY, LIGHT
-from plans import Plan, planned, shortest
+from disturbances import BESIDE, HEAVY, LIGHT, plan_of_all
+from plans import Plan, parts, planned, shortest
 
 LIGHT_OF_FOUR = ("a", "b", "c", "d", "e", "f")
 
@@ -16,20 +16,34 @@ def names(plan: Plan) -> list[list[str]]:
 
 
 def test_every_kind_comes_before_any_comes_twice() -> None:
-    plan = planned(7, 2 * len(HEAVY), LIGHT, HEAVY)
+    plan = plan_of_all(7, 2 * len(HEAVY))
 
-    told = Counter(name for faults in names(plan) for name in faults)
+    told = Counter(fault.name for faults in plan for fault in faults if not fault.late or fault.name in HEAVY)
     assert {name: told[name] for name in HEAVY} == dict.fromkeys(HEAVY, 1)
     assert {told[name] for name in LIGHT} <= {1, 2}
 
 
+def test_light_ones_overlap_or_come_alone_and_heavy_ones_have_two_beside_them_or_none() -> None:
+    plan = plan_of_all(7, 4 * len(HEAVY))
+
+    sizes = [[len(part) for part in parts(faults, late=False)] for faults in plan]
+    late = [[[fault.name for fault in part] for part in parts(faults, late=True)] for faults in plan]
+
+    assert sizes == [[4], [4], [1, 1, 1, 1], [4]] * len(HEAVY)
+    assert [[len(part) for part in parts] for parts in late] == [[], [3], [], [1]] * len(HEAVY)
+    heavy = [part for parts in late for part in parts]
+    assert Counter(first for first, *_ in heavy) == dict.fromkeys(HEAVY, 2)
+    assert {name for _, *beside in heavy for name in beside} <= {*BESIDE} <= {*LIGHT}
+    assert not {fault.name for faults in plan for fault in faults if not fault.late} & {*HEAVY}
+
+
 def test_a_seed_is_one_plan_and_another_seed_another() -> None:
-    assert planned(7, 4, LIGHT, HEAVY) == planned(7, 4, LIGHT, HEAVY)
-    assert names(planned(7, 4, LIGHT, HEAVY)) != names(planned(8, 4, LIGHT, HEAVY))
+    assert plan_of_all(7, 4) == plan_of_all(7, 4)
+    assert names(plan_of_all(7, 4)) != names(plan_of_all(8, 4))
 
 
 def test_a_fault_is_the_same_whatever_else_is_planned() -> None:
-    long, short = planned(7, 6, LIGHT, HEAVY), planned(7, 2, LIGHT, HEAVY)
+    long, short = plan_of_all(7, 6), plan_of_all(7, 2)
 
     assert [[fault.seed for fault in faults] for faults in long[:2]] == [
         [fault.seed for fault in faults] for faults in short
@@ -41,7 +55,7 @@ async def test_what_is_not_needed_to_break_is_left_out(needed: set[str]) -> None
     async def breaks(plan: Plan) -> bool:
         return needed <= {name for faults in names(plan) for name in faults}
 
-    found = await shortest(planned(1, 3, LIGHT_OF_FOUR, ("x",)), breaks)
+    found = await shortest(planned(1, 3, LIGHT_OF_FOUR, ("x",), ("y",)), breaks)
 
     assert sorted(name for faults in names(found) for name in faults) == sorted(needed)
 
@@ -50,7 +64,7 @@ async def test_what_breaks_without_faults_needs_none() -> None:
     async def always(_: Plan) -> bool:
         return True
 
-    assert await shortest(planned(1, 3, LIGHT, HEAVY), always) == [[]]
+    assert await shortest(plan_of_all(1, 3), always) == [[]]
 
 
 async def test_the_search_ends_with_the_shortest_so_far() -> None:
@@ -62,7 +76,7 @@ async def test_the_search_ends_with_the_shortest_so_far() -> None:
             raise TimeoutError
         return len(plays) == 2
 
-    plan = planned(1, 2, LIGHT, HEAVY)
+    plan = plan_of_all(1, 2)
 
     found = await shortest(plan, twice)
 
@@ -83,9 +97,7 @@ def test_the_last_figures_are_of_the_play_that_is_named_above_them() -> None:
     [(seed, rounds)] = re.findall(r"^make faults SEED=(\d+) ROUNDS=(\d+)", document, re.MULTILINE)
     [told] = re.findall(r"by-kind=(\S+)", document)
 
-    played = Counter(
-        name for faults in names(planned(int(seed), int(rounds), LIGHT, HEAVY)) for name in faults
-    )
+    played = Counter(name for faults in names(plan_of_all(int(seed), int(rounds))) for name in faults)
 
     assert {
         name: int(number) for name, _, number in (each.partition(":") for each in told.split(","))

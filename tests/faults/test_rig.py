@@ -4,15 +4,19 @@ import json
 import os
 import random
 import re
+from itertools import count
 from pathlib import Path
 
 import pytest
-from disturbances import FAULTS, HEAVY, LIGHT
+from disturbances import FAULTS, plan_of_all
+from fastapi import FastAPI
 from load import KINDS
 from mutants import MUTANTS, Mutant
-from plans import planned
-from rounds import SECONDS, Report, play, tell_absent
+from rounds import SECONDS, Report, play, rest, tell_absent
 from shrinking import shorter
+
+from souk.chassis.server import served
+from souk.local.errors import StackError
 
 _LONG_SECONDS = 60.0
 """So that a fault may last for 30 s, longer than a relay's hold on its shards."""
@@ -37,7 +41,7 @@ async def found(report: Report) -> str:
 
 @pytest.mark.timeout(900)
 async def test_two_minutes_of_load_and_faults_break_nothing(tmp_path: Path) -> None:
-    report = await play(tmp_path, 1, planned(1, 2, LIGHT, HEAVY), _LOAD_SECONDS)
+    report = await play(tmp_path, 1, plan_of_all(1, 2), _LOAD_SECONDS)
 
     assert report.sound, await found(report)
     assert report.acknowledged > 100
@@ -45,7 +49,21 @@ async def test_two_minutes_of_load_and_faults_break_nothing(tmp_path: Path) -> N
     assert report.refused > 0
     assert report.looks["position"] > 0
     assert report.looks["copy"] > 0
-    assert report.faults.total() == 9
+    assert report.faults.total() == 11
+
+
+async def test_what_moves_for_ever_is_no_rest() -> None:
+    busy, numbers = FastAPI(), count()
+
+    @busy.get("/pulse")
+    async def pulse() -> dict[str, int | None]:
+        return {"outbox": 0, "lag": 1, "due": 0, "next_due": None, "progress": next(numbers)}
+
+    async with served(busy) as address:
+        with pytest.raises(StackError, match="no rest for 1 s"):
+            await rest({"busy": f"{address}/pulse"}, patience=0.5, longest=1.0)
+
+    assert next(numbers) > 1
 
 
 @pytest.mark.parametrize(("rounds", "found"), [(3, []), (4, ["undone_load refund: it had success not once"])])
@@ -61,7 +79,7 @@ def test_load_that_a_whole_play_had_not_once_is_a_finding(rounds: int, found: li
 async def test_a_suite_that_does_not_start_is_a_finding(tmp_path: Path) -> None:
     unknown = Mutant("unknown", "", (), ())
 
-    report = await play(tmp_path, 1, planned(1, 1, LIGHT, HEAVY), SECONDS, mutants=[unknown])
+    report = await play(tmp_path, 1, plan_of_all(1, 1), SECONDS, mutants=[unknown])
 
     [words] = report.broken
     assert words.startswith("ended: StackError")
@@ -72,7 +90,7 @@ async def test_a_suite_that_does_not_start_is_a_finding(tmp_path: Path) -> None:
 @pytest.mark.timeout(3600)
 async def test_new_seeds_break_nothing(tmp_path: Path) -> None:
     seed = int(_NEW)
-    plan = planned(seed, 10, LIGHT, HEAVY)
+    plan = plan_of_all(seed, 10)
     assert {fault.name for faults in plan for fault in faults} == FAULTS.keys(), "each kind comes"
 
     report = await play(tmp_path, seed, plan, _LONG_SECONDS)
@@ -84,7 +102,7 @@ async def test_new_seeds_break_nothing(tmp_path: Path) -> None:
 @pytest.mark.timeout(1200)
 async def test_what_breaks_is_told_by_its_shortest_history(tmp_path: Path) -> None:
     keeps_versions = [MUTANTS["version_kept"]]
-    broken = await play(tmp_path, 1, planned(1, 2, LIGHT, HEAVY), SECONDS, mutants=keeps_versions)
+    broken = await play(tmp_path, 1, plan_of_all(1, 2), SECONDS, mutants=keeps_versions)
 
     short = await shorter(broken, SECONDS, within=_SHRINK_SECONDS, mutants=keeps_versions)
 

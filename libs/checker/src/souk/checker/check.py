@@ -13,7 +13,7 @@ from souk.checker.copies import Comparison, Role
 from souk.checker.database import Connection, reading, snapshot
 from souk.checker.finding import Finding
 from souk.checker.places import COPIES, OWNERS, Place
-from souk.checker.topics import Log, TopicReader, topic_reader
+from souk.checker.topics import Log, Told, TopicReader, topic_reader
 from souk.contracts.topic import Service, Topic
 from souk.contracts.topics import TOPICS
 from souk.contracts.topics.deliveries import Delivery
@@ -36,13 +36,16 @@ async def check(
     topics: Sequence[Topic[Any]] = TOPICS,
     now: datetime | None = None,
     patience: float = 10.0,
+    told: Told | None = None,
 ) -> Report:
     """Read the topics, the databases of these services, and say what doesn't fit.
 
     databases: postgresql://… by service; it is enough that the login can read. kafka: keyword arguments of
     an aiokafka client whose principal can read `topics`. now: the suite's clock, wall time when None.
     patience: for how many seconds what differs is looked at again, since services go on meanwhile and
-    copies lag; 0 for none. Raises what asyncpg and aiokafka raise, TimeoutError for a Kafka that is silent.
+    copies lag; 0 for none. told: what topics told at earlier looks, to go on with.
+
+    Raises what asyncpg and aiokafka raise, TimeoutError for a Kafka that is silent.
     """
     now = now or datetime.now(UTC)
     findings: list[Finding] = []
@@ -52,9 +55,12 @@ async def check(
         connections: dict[Service, Connection] = {
             service: await stack.enter_async_context(reading(url)) for service, url in databases.items()
         }
+        if told is None:
+            told = Told()
+            stack.callback(told.close)
         logs: list[Log] = []
         for topic in topics:
-            log = Log(topic)
+            log = Log(topic, told)
             stack.callback(log.close)
             logs.append(log)
             await reader.read(log)
@@ -63,7 +69,7 @@ async def check(
             await one.look()
         await _look_again(reader, logs, comparisons, patience)
         for log in logs:
-            findings += (*log.unreadable(), *log.forks(), *log.stale())
+            findings += (*log.unreadable(), *told.forks(log.topic.name), *log.stale())
             if log.topic.state is Delivery:
                 findings += deliveries.sent_again(log)
         for one in comparisons:

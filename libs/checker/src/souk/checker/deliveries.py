@@ -39,5 +39,5 @@ def sent_again(log: Log) -> list[Finding]:
     """Deliveries that came to an end more than once: only their end is published, so it has one version."""
     return [
         Finding("told_twice", f"{log.topic.name} {key}", "more than one outcome was told")
-        for key in log.told_again()
+        for key in log.told.several(log.topic.name)
     ]

@@ -23,13 +23,16 @@ _FETCH_BYTES = 256 * 1024
 _CACHE_KIB = 4 * 1024
 _AT_ONCE = 500
 
-_TABLES = """
-CREATE TABLE told (key BLOB, version INTEGER, digest BLOB, place TEXT, PRIMARY KEY (key, version, digest))
-WITHOUT ROWID;
-CREATE TABLE newest (key BLOB PRIMARY KEY, version INTEGER, last INTEGER, place TEXT, at REAL, fields BLOB)
-WITHOUT ROWID;
+_TOLD_TABLE = """
+CREATE TABLE told (
+  topic TEXT, key BLOB, version INTEGER, digest BLOB, place TEXT, PRIMARY KEY (topic, key, version, digest)
+) WITHOUT ROWID
 """
-_TOLD = "INSERT OR IGNORE INTO told VALUES (:key, :version, :digest, :place)"
+_NEWEST_TABLE = """
+CREATE TABLE newest (key BLOB PRIMARY KEY, version INTEGER, last INTEGER, place TEXT, at REAL, fields BLOB)
+WITHOUT ROWID
+"""
+_TOLD = "INSERT OR IGNORE INTO told VALUES (:topic, :key, :version, :digest, :place)"
 _NEWEST = """
 INSERT INTO newest VALUES (:key, :version, :version, :place, :at, :fields)
 ON CONFLICT (key) DO UPDATE SET last = excluded.version, place = excluded.place,
@@ -56,25 +59,68 @@ class Newest:
     fields: bytes
 
 
-class Log:
-    """What was read of one topic so far. Kept in a file without a name that goes with the process, so that
-    memory stays small; of contents it holds digests alone."""
+def _kept(table: str) -> sqlite3.Connection:
+    """In a file without a name that goes with the process, so that memory stays small."""
+    kept = sqlite3.connect("", isolation_level=None)
+    kept.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+    kept.execute(table)
+    return kept
 
-    def __init__(self, topic: Topic[Any]) -> None:
+
+class Told:
+    """Versions that topics told, with digests of their contents: of one look at them, or of several, between
+    which topics may be lost and told anew."""
+
+    def __init__(self) -> None:
+        self._kept = _kept(_TOLD_TABLE)
+
+    def take(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        self._kept.execute("BEGIN")
+        self._kept.executemany(_TOLD, rows)
+        self._kept.execute("COMMIT")
+
+    def forks(self, topic: str) -> list[Finding]:
+        """Versions that were told with two contents; envelopes may differ."""
+        rows = self._kept.execute(
+            "SELECT key, version, group_concat(place, ' ') FROM told WHERE topic = ? GROUP BY key, version "
+            "HAVING count(*) > 1 ORDER BY key, version LIMIT ?",
+            (topic, MOST),
+        )
+        return [
+            Finding("fork", f"{topic} {UUID(bytes=key)}", f"version {version} differs at {places}")
+            for key, version, places in rows
+        ]
+
+    def several(self, topic: str) -> list[UUID]:
+        """Keys with more than one version."""
+        rows = self._kept.execute(
+            "SELECT key FROM told WHERE topic = ? GROUP BY key HAVING count(DISTINCT version) > 1 "
+            "ORDER BY key LIMIT ?",
+            (topic, MOST),
+        )
+        return [UUID(bytes=key) for (key,) in rows]
+
+    def close(self) -> None:
+        self._kept.close()
+
+
+class Log:
+    """What was read of one topic so far; of contents it holds digests alone. told: gets the versions."""
+
+    def __init__(self, topic: Topic[Any], told: Told) -> None:
         self.topic = topic
+        self.told = told
         self.records = 0
         self.positions: dict[TopicPartition, int] = {}
         self._unreadable: list[Finding] = []
-        self._kept = sqlite3.connect("", isolation_level=None)
-        self._kept.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
-        self._kept.executescript(_TABLES)
+        self._kept = _kept(_NEWEST_TABLE)
 
     def take(self, records: Sequence[Any]) -> None:
         """Note records of one partition, in their order."""
         self.records += len(records)
         rows = [row for record in records if (row := self._row(record)) is not None]
+        self.told.take(rows)
         self._kept.execute("BEGIN")
-        self._kept.executemany(_TOLD, rows)
         self._kept.executemany(_NEWEST, rows)
         self._kept.execute("COMMIT")
 
@@ -93,6 +139,7 @@ class Log:
             return None
         fields = content.digests(state)
         return {
+            "topic": self.topic.name,
             "key": state.id.bytes,
             "version": state.version,
             "digest": blake2b(fields, digest_size=content.SIZE).digest(),
@@ -104,26 +151,6 @@ class Log:
     def unreadable(self) -> list[Finding]:
         """Records that are no states, or lie where they don't belong."""
         return self._unreadable[:MOST]
-
-    def forks(self) -> list[Finding]:
-        """Versions that were told with two contents; envelopes may differ."""
-        rows = self._kept.execute(
-            "SELECT key, version, group_concat(place, ' ') FROM told GROUP BY key, version "
-            "HAVING count(*) > 1 ORDER BY key, version LIMIT ?",
-            (MOST,),
-        )
-        return [
-            Finding("fork", f"{self.topic.name} {UUID(bytes=key)}", f"version {version} differs at {places}")
-            for key, version, places in rows
-        ]
-
-    def told_again(self) -> list[UUID]:
-        """Keys with more than one version."""
-        rows = self._kept.execute(
-            "SELECT key FROM told GROUP BY key HAVING count(DISTINCT version) > 1 ORDER BY key LIMIT ?",
-            (MOST,),
-        )
-        return [UUID(bytes=key) for (key,) in rows]
 
     def stale(self) -> list[Finding]:
         """Keys whose last record is not their newest."""
