@@ -140,6 +140,20 @@ async def test_a_fault_answers_late_refuses_for_now_or_hangs_up_after_the_mail(s
     assert len(mails(standins.url, to=recipient)) == 1
 
 
+async def test_a_mail_that_is_answered_too_late_was_taken(standins: Any) -> None:
+    recipient, hurried = someone(), client(standins.smtp)
+    async with httpx.AsyncClient(base_url=standins.url) as switch:
+        await switch.post("/faults", json={"path_prefix": "/smtp/data", "slow": 60})
+    await hurried.connect(timeout=5)
+    hurried.timeout = 0.5
+
+    with pytest.raises(SMTPException):
+        await send(hurried, recipient)
+
+    hurried.close()
+    assert len(mails(standins.url, to=recipient)) == 1
+
+
 async def test_mails_outlive_a_kill(
     start_standins: Callable[[Path], AbstractContextManager[Any]], tmp_path: Path
 ) -> None:

@@ -16,8 +16,8 @@ class Fault(BaseModel):
     """What happens to the next `times` requests below `path_prefix`; exactly one of status, slow and reset.
 
     status: the answer (below /smtp a reply code); reason: what Google's error body says then.
-    slow: seconds until the request is worked on. reset: it is worked on (a mail's content is kept), and the
-    connection breaks before its answer is whole.
+    slow: seconds until the request is worked on, or, of a mail's content, until it is answered. reset:
+    it is worked on (a mail's content is kept), and the connection breaks before its answer is whole.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

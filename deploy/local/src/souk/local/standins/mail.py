@@ -78,11 +78,12 @@ class Deliveries:
         fault = self._faults.take(f"{SMTP_PATH}/data")
         if fault and fault.status:
             return f"{fault.status} Switched on by a test"
-        if fault and fault.slow:
-            await asyncio.sleep(fault.slow)
         self._mailbox.keep(
             self._now(), envelope.mail_from or "", envelope.rcpt_tos, envelope.original_content or b""
         )
+        if fault and fault.slow:
+            # Whoever no longer waits for the answer has a mail that was taken.
+            await asyncio.sleep(fault.slow)
         if fault and fault.reset:
             _break(server)
         return "250 2.0.0 Ok: kept"
