@@ -112,6 +112,16 @@ class RangePartitionAssignor(_Range):
 what a lock is for."""
 
 
+_LATE_COMMITS = Edit(
+    "souk.chassis.work",
+    "            published, scheduled = await work.write()\n",
+    """\
+            published, scheduled = await work.write()
+            await asyncio.sleep(os.urandom(1)[0] / 256 if published else 0)
+""",
+)
+
+
 def _lingers(seconds: float) -> Edit:
     """A batch waits so long before it is applied."""
     begins = """\
@@ -290,14 +300,7 @@ ALL = (
         "the outbox is read as a log: what was sent is all up to the last id, though an earlier one may "
         "commit later; a unit lingers before it commits",
         (
-            Edit(
-                "souk.chassis.work",
-                "            published, scheduled = await work.write()\n",
-                """\
-            published, scheduled = await work.write()
-            await asyncio.sleep(os.urandom(1)[0] / 256 if published else 0)
-""",
-            ),
+            _LATE_COMMITS,
             Edit(
                 "souk.chassis.relay",
                 "DELETE FROM outbox WHERE id = ANY($1::bigint[])",
@@ -309,6 +312,20 @@ ALL = (
         (),
         Aim(("influencer",), ("database",)),
         lives=("influencer",),
+    ),
+    Mutant(
+        "sent_past_an_open_row",
+        "what the relay has read is sent whatever lies unsent behind it; a unit lingers before it commits",
+        (
+            _LATE_COMMITS,
+            Edit(
+                "souk.chassis.relay",
+                'if rows[0]["behind"] > sum(batch.above(decided.id) for batch in in_flight):',
+                "if not rows:",
+            ),
+        ),
+        ("stale_last campaign",),
+        lives=("campaign",),
     ),
     Mutant(
         "published_after_commit",

@@ -152,7 +152,9 @@ async def play(
     aims = {each.name: each.aim for each in mutants}
     start = launcher([each.name for each in mutants]) if mutants and not control else ()
     patience = _REST_SECONDS_OF_MUTANTS if start else _REST_SECONDS
-    data = videos.write(root / "videos.csv", MAKERS, random.Random(seed))
+    # A round goes on for some two weeks of the suite's clock, and seldom for three.
+    years = 1 + len(plan) // 17
+    data = videos.write(root / "videos.csv", MAKERS, random.Random(seed), years)
     async with AsyncExitStack() as running:
         try:
             suite = await running.enter_async_context(

@@ -1,4 +1,4 @@
-"""A year of videos whose counts rise, are taken away again and grow late; the same for the same seed."""
+"""Years of videos whose counts rise, are taken away again and grow late; the same for the same seed."""
 
 import csv
 import random
@@ -16,15 +16,15 @@ def channels(number: int) -> list[str]:
     return [f"Maker {n}" for n in range(1, number + 1)]
 
 
-def write(path: Path, makers: int, chance: random.Random) -> Path:
-    """A file that the stand-in of YouTube serves: each maker publishes every few days of 2017."""
+def write(path: Path, makers: int, chance: random.Random, years: int = 1) -> Path:
+    """A file that the stand-in of YouTube serves: each maker publishes every few days from 2017 on."""
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
         for maker in channels(makers):
             day = date(2017, 1, 1) + timedelta(days=chance.randrange(_EVERY_DAYS))
             number = 0
-            while day.year == 2017:
+            while day.year < 2017 + years:
                 number += 1
                 writer.writerows(_life(maker, f"{maker.replace(' ', '')}-{number}", day, chance))
                 day += timedelta(days=chance.randint(_EVERY_DAYS - 2, _EVERY_DAYS + 2))
@@ -37,8 +37,6 @@ def _life(maker: str, video: str, published: date, chance: random.Random) -> lis
     lines: list[list[object]] = []
     for age in range(_DAYS_FOLLOWED):
         day = published + timedelta(days=age)
-        if day.year != published.year:
-            break
         values = {
             "video_id": video,
             "title": f"{video} by {maker}",
@@ -48,7 +46,7 @@ def _life(maker: str, video: str, published: date, chance: random.Random) -> lis
             "views": views,
             "likes": views // chance.randint(20, 200),
             "comment_total": views // 400,
-            "date": f"{day.day:02}.{day.month:02}",
+            "date": f"{day.day:02}.{day.month:02}.{day.year}",
         }
         lines.append([values.get(column, "") for column in COLUMNS])
         views += -(views // 5) if chance.random() < 1 / 3 else chance.randint(0, 2_000)

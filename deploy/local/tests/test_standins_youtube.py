@@ -60,6 +60,24 @@ def small(tmp_path: Path) -> Catalogue:
     return catalogue.read(tmp_path / "small.csv")
 
 
+def test_a_date_is_of_2017_unless_it_names_its_year(tmp_path: Path) -> None:
+    days = ("05.01", "05.01.2018", "1.1", "31.02.2018", "05.01.18")
+    with (tmp_path / "years.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(catalogue.COLUMNS)
+        for day in days:
+            writer.writerow([day, "A title", "Channel", 23, "", 1, 1, 1, day])
+
+    found = catalogue.read(tmp_path / "years.csv")
+
+    assert {video.id: f"{video.published_at:%Y-%m-%d}" for video in found.videos} == {
+        "05.01": "2017-01-05",
+        "05.01.2018": "2018-01-05",
+        "1.1": "2017-10-01",
+    }
+    assert found.skipped == {"date": 2}
+
+
 def youtube(of: Catalogue, quota: int = 10_000) -> YouTube:
     return YouTube(of, KEY, quota)
 

@@ -1,9 +1,9 @@
 """The YouTube of the demo: a file of daily trending lines, read as channels, videos and their numbers.
 
 Rules: a line is kept unless its video id is empty, its date is no date, or its views are no whole number.
-Dates are `DD.MM` of 2017; `D.1` and `DD.1` are October, a trailing zero lost. A video is published at
-12:00 UTC of the first date of its kept lines; from 12:00 UTC of a date its numbers are those of its line
-of that date.
+Dates are `DD.MM` of 2017, or `DD.MM.YYYY`; `D.1` and `DD.1` are October, a trailing zero lost. A video is
+published at 12:00 UTC of the first date of its kept lines; from 12:00 UTC of a date its numbers are those of
+its line of that date.
 """
 
 import csv
@@ -32,7 +32,7 @@ _PLACES = (Path(__file__).parents[4] / "data", Path(__file__).parents[1] / "data
 PACKAGED = next(filter(Path.is_dir, _PLACES), _PLACES[1]) / "youtube_trending_us_2017.csv"
 
 _WHOLE = re.compile(r"\d+", re.ASCII)
-_DATE = re.compile(r"(\d\d)\.(\d\d)", re.ASCII)
+_DATE = re.compile(r"(\d\d)\.(\d\d)(?:\.(\d{4}))?", re.ASCII)
 _OCTOBER = re.compile(r"(\d{1,2})\.1", re.ASCII)
 
 
@@ -166,13 +166,13 @@ def _video(video: str, lines: Sequence[_Line]) -> Video:
 
 def _day(text: str) -> date | None:
     if found := _DATE.fullmatch(text):
-        day, month = int(found[1]), int(found[2])
+        day, month, year = int(found[1]), int(found[2]), int(found[3] or 2017)
     elif found := _OCTOBER.fullmatch(text):
-        day, month = int(found[1]), 10
+        day, month, year = int(found[1]), 10, 2017
     else:
         return None
     try:
-        return date(2017, month, day)
+        return date(year, month, day)
     except ValueError:
         return None
 
