@@ -315,9 +315,11 @@ ALL = (
     ),
     Mutant(
         "sent_past_an_open_row",
-        "what the relay has read is sent whatever lies unsent behind it; a unit lingers before it commits",
+        "what the relay has read is sent whatever lies unsent behind it, and it looks for that seldom; a unit "
+        "lingers before it commits",
         (
             _LATE_COMMITS,
+            Edit("souk.chassis.relay", "RESCAN_SECONDS = 1.0\n", "RESCAN_SECONDS = 5.0\n"),
             Edit(
                 "souk.chassis.relay",
                 'if rows[0]["behind"] > sum(batch.above(decided.id) for batch in in_flight):',
