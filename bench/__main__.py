@@ -21,7 +21,7 @@ from typing import Any
 
 import psutil
 from harness import Result, Size
-from page import number, page, shown
+from page import between, bound, number, page, shown
 
 WORKLOADS: Mapping[str, str] = {
     "relay": "relay",
@@ -99,20 +99,15 @@ def _processor() -> str:
 
 
 def _line(one: Mapping[str, Any]) -> str:
-    words = [f"{one['workload']:<28}{number(one['figure']):>10} {one['unit']}"]
+    words = [f"{one['workload']:<28}{number(one['figure']):>10} {one['unit']}{between(one['spread'])}"]
     if one["ratio"]:
         ratio = one["ratio"]
-        words.append(
-            f"limit {number(one['limit'])}, ratio {ratio['median']} ({ratio['min']} to {ratio['max']})"
-        )
+        words.append(f"limit {number(one['limit'])}, ratio {number(ratio['median'])}{between(ratio)}")
     if one["rss_mb"] is not None:
         words.append(f"{number(one['rss_mb'])} MB")
     words += [f"{name} {shown(value)}" for name, value in one["also"].items()]
     if one["met"] is not None:
-        asked = (
-            f"at least {one['floor']}" if one["floor"] is not None else f"at most {number(one['at_most'])}"
-        )
-        words.append(f"{asked}: {'met' if one['met'] else 'NOT MET'}")
+        words.append(f"{bound(one)}: {'met' if one['met'] else 'NOT MET'}")
     if one["note"]:
         words.append(f"({one['note']})")
     return "  ".join(words)

@@ -69,8 +69,18 @@ class Result:
             return median(self.ratios) >= self.floor
         return None if self.at_most is None else median(self.figures) <= self.at_most
 
+    @property
+    def _bound(self) -> str | None:
+        if self.floor is not None:
+            return "at least"
+        return None if self.at_most is None else "at most"
+
     def record(self) -> dict[str, Any]:
-        """As it is kept in `bench/results`."""
+        """As it is kept in `bench/results`.
+
+        floor: what is asked of the ratio where bound is `at least`, of the figure where it is `at most`.
+        spread: of the rounds' figures, as ratio is of their ratios.
+        """
         ratios = self.ratios if self.limits else []
         return {
             "workload": self.workload,
@@ -78,8 +88,9 @@ class Result:
             "unit": self.unit,
             "limit": _rounded(median(self.limits)) if self.limits else None,
             "ratio": _spread(ratios) if ratios else None,
-            "floor": self.floor,
-            "at_most": self.at_most,
+            "spread": _spread(self.figures),
+            "floor": self.at_most if self.floor is None else self.floor,
+            "bound": self._bound,
             "met": self.met,
             "rss_mb": round(sum(self.memory.values()), 1) if self.memory else None,
             "processes": {name: round(peak, 1) for name, peak in self.memory.items()},
@@ -99,8 +110,8 @@ def _rounded(value: float) -> float:
     return round(value) if value >= 1000 else float(f"{value:.4g}")
 
 
-def _spread(ratios: Sequence[float]) -> dict[str, float]:
-    return {name: round(of(ratios), 3) for name, of in (("median", median), ("min", min), ("max", max))}
+def _spread(values: Sequence[float]) -> dict[str, float]:
+    return {name: _rounded(of(values)) for name, of in (("median", median), ("min", min), ("max", max))}
 
 
 async def alternate(

@@ -30,11 +30,10 @@ def page(kept: Mapping[str, Any]) -> str:
 
 
 def _workload(one: Mapping[str, Any]) -> str:
-    words = [f"{number(one['figure'])} {one['unit']}"]
+    words = [f"{number(one['figure'])} {one['unit']}{between(one['spread'])}"]
     if one["ratio"]:
-        ratio = one["ratio"]
         words.append(f"limit {number(one['limit'])}")
-        words.append(f"ratio {ratio['median']} ({ratio['min']} to {ratio['max']})")
+        words.append(f"ratio {number(one['ratio']['median'])}{between(one['ratio'])}")
     if one["rss_mb"] is not None:
         words.append(f"{number(one['rss_mb'])} MB at most")
     told = [*one["also"].items(), *((f"{name}, MB", peak) for name, peak in one["processes"].items())]
@@ -48,16 +47,16 @@ def _workload(one: Mapping[str, Any]) -> str:
 def _verdict(one: Mapping[str, Any]) -> str:
     if one["met"] is None:
         return ""
-    asked = f"at least {one['floor']}" if one["floor"] is not None else f"at most {number(one['at_most'])}"
     mark, word = ("met", "met") if one["met"] else ("missed", "not met")
-    return f'<span class="{mark}">{asked}: {word}</span>'
+    return f'<span class="{mark}">{bound(one)}: {word}</span>'
 
 
 def _bars(one: Mapping[str, Any]) -> str:
     """Each round's figure over its limit; a line where the bound is."""
     figures: Sequence[float] = one["rounds"]["figures"]
     limits: Sequence[float] = one["rounds"]["limits"]
-    most = max(*figures, *limits, one["at_most"] or 0, 1e-9)
+    at_most = one["floor"] if one["bound"] == "at most" else 0
+    most = max(*figures, *limits, at_most, 1e-9)
     scale = (_WIDTH - _LEFT) / most
     shapes: list[str] = []
     y = _GAP
@@ -72,17 +71,27 @@ def _bars(one: Mapping[str, Any]) -> str:
                 f'<rect x="{_LEFT}" y="{y}" width="{value * scale:.1f}" height="{_BAR}" fill="{colour}"/>'
             )
             y += _BAR + 1
-        if limits and one["floor"] is not None:
+        if one["bound"] == "at least":
             x = _LEFT + limits[index] * one["floor"] * scale
             shapes.append(_line(x, y - 2 * (_BAR + 1), y))
         y += _GAP
-    if one["at_most"]:
-        shapes.append(_line(_LEFT + one["at_most"] * scale, 0, y))
+    if at_most:
+        shapes.append(_line(_LEFT + at_most * scale, 0, y))
     return f'<svg width="{_WIDTH + 4}" height="{y}" role="img">{"".join(shapes)}</svg>'
 
 
 def _line(x: float, top: float, bottom: float) -> str:
     return f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{top}" y2="{bottom}" stroke="{_BOUND}" stroke-width="2"/>'
+
+
+def bound(one: Mapping[str, Any]) -> str:
+    return f"{one['bound']} {number(one['floor'])}"
+
+
+def between(spread: Mapping[str, float]) -> str:
+    """Least and most of the rounds; nothing where all are one."""
+    least, most = spread["min"], spread["max"]
+    return "" if least == most else f" ({number(least)} to {number(most)})"
 
 
 def number(value: float) -> str:
