@@ -34,6 +34,11 @@ class Size:
     def rounds(self) -> int:
         return 3 if self.quick else 7
 
+    @property
+    def long_rounds(self) -> int:
+        """Of what takes a minute or more."""
+        return 2 if self.quick else 3
+
     def of(self, full: int, quick: int) -> int:
         return quick if self.quick else full
 
