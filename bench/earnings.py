@@ -62,9 +62,9 @@ class Earnings:
 
 
 def waits(
-    seen: Mapping[UUID, Sequence[Paid]], due: Mapping[UUID, Sequence[float]], since: float
+    seen: Mapping[UUID, Sequence[Paid]], due: Mapping[UUID, Sequence[float]], first: float, last: float
 ) -> list[float]:
-    """Seconds from when each unit was due, of those since then, to the earning that pays for it.
+    """Seconds from when each unit was due, of those from `first` to `last`, to the earning that pays for it.
 
     due: by participation and in order; each unit is worth 1 micro, so the k-th is paid for by the first
     earning whose revenue is k or more.
@@ -76,6 +76,6 @@ def waits(
         for count, moment in enumerate(several, start=1):
             while revenue < count:
                 revenue, at = next(paid)
-            if moment >= since:
+            if first <= moment <= last:
                 found.append(at - moment)
     return found
