@@ -50,7 +50,7 @@ class Result:
     figures, limits: one of each a round; no limits where nothing is measured beside it.
     floor: the least that the median ratio may be. at_most: the most that the median figure may be.
     memory: peak resident MB by process. also: further figures, by what they are.
-    note: what limits the figure, where that has been looked into.
+    note: what limits the figure, where that has been looked into, or what it does not show.
     """
 
     workload: str

@@ -7,7 +7,9 @@ SOUK_BENCH_HOUR_SECONDS sets another length; in ten minutes Kafka's heap is stil
 old in it is collected only when it is full. Looked at are
 
 - the memory of every process, which must be in the last quarter what it was in the second;
-- every table that docs/bounds.md bounds by age or says to be empty at rest, and every topic's configuration.
+- every table that docs/bounds.md bounds by age, bounds by a key or says to be empty at rest;
+- every topic's configuration, size and oldest record. They go by the machine's clock, of which an hour is too
+  little for anything to be removed.
 """
 
 import asyncio
@@ -74,12 +76,12 @@ async def measure(size: Size) -> list[Result]:
             days = (ManualClock(suite.clock).now() - _OPENING).days
             return [
                 _flat(
-                    seen.memory,
+                    seen,
                     # 90 seconds are all warming up.
                     None if size.quick else _MOST_GROWTH,
                     {"requests": history.asked, "days": days},
                 ),
-                await _ages(suite),
+                await _ages(suite, seen),
                 await _rest(suite, seen),
             ]
 
@@ -91,6 +93,10 @@ class _Seen:
     memory: list[dict[str, float]] = field(default_factory=list)
     tables: list[dict[str, "_Extent"]] = field(default_factory=list)
     requests: list[int] = field(default_factory=list)
+
+    @property
+    def peaks(self) -> dict[str, float]:
+        return {name: max(sample[name] for sample in self.memory) for name in self.memory[0]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,14 +162,14 @@ def _memory(processes: Mapping[str, int]) -> dict[str, float]:
     return found
 
 
-def _flat(samples: Sequence[Mapping[str, float]], at_most: float | None, load: Mapping[str, float]) -> Result:
+def _flat(seen: _Seen, at_most: float | None, load: Mapping[str, float]) -> Result:
     """The last quarter over the second; the first is for warming up."""
-    quarter = len(samples) // _QUARTERS
-    grown, shown, peaks = {}, {}, {}
-    for name in samples[0]:
-        values = [sample[name] for sample in samples]
+    quarter = len(seen.memory) // _QUARTERS
+    grown, shown = {}, {}
+    for name in seen.memory[0]:
+        values = [sample[name] for sample in seen.memory]
         second, last = median(values[quarter : 2 * quarter]), median(values[-quarter:])
-        grown[name], peaks[name] = last / second, max(values)
+        grown[name] = last / second
         shown[f"{name} MB"] = f"{second:.1f} then {last:.1f}"
     worst = max(grown, key=grown.__getitem__)
     return Result(
@@ -171,7 +177,7 @@ def _flat(samples: Sequence[Mapping[str, float]], at_most: float | None, load: M
         unit="× after a quarter, the worst process",
         figures=[grown[worst]],
         at_most=at_most,
-        memory=peaks,
+        memory=seen.peaks,
         also={"worst": worst, **load, **shown},
     )
 
@@ -179,28 +185,39 @@ def _flat(samples: Sequence[Mapping[str, float]], at_most: float | None, load: M
 # Tables and topics
 
 
-async def _ages(suite: Cluster) -> Result:
+async def _ages(suite: Cluster, seen: _Seen) -> Result:
     """The oldest row's age over the stated bound and one turn of what removes it."""
     now = ManualClock(suite.clock).now()
     ratios, shown = {}, {}
+    unfilled, unremoved = [], []
     for name, age in _aged().items():
         service, table = name.split(".")
         column = f"{age.column} + 1" if age.a_day else age.column
         oldest = await _value(
             suite, service, f'SELECT min({column})::timestamptz FROM "{table}" WHERE {age.where}'
         )
-        if oldest is None:
-            shown[name] = "empty"
-            continue
-        old = (datetime.now(UTC) if age.wall else now) - oldest
-        ratios[name] = old / (age.kept + age.every)
-        shown[name] = f"{_days(old)} of {_days(age.kept)} and {_days(age.every)} days"
+        [[written, removed]] = await _rows(
+            suite,
+            service,
+            f"SELECT n_tup_ins, n_tup_del FROM pg_stat_user_tables WHERE relname = '{table}'",
+        )
+        if not removed:
+            (unremoved if written else unfilled).append(name)
+        state = "empty"
+        if oldest is not None:
+            old = (datetime.now(UTC) if age.wall else now) - oldest
+            ratios[name] = old / (age.kept + age.every)
+            state = f"{_days(old)} of {_days(age.kept)} and {_days(age.every)} days"
+        shown[name] = f"{state}, {removed} of {written} rows removed"
     return Result(
         workload="hour, tables bounded by age",
         unit="of the bound, the oldest row",
         figures=[max(ratios.values(), default=0.0)],
         at_most=1,
+        memory=seen.peaks,
         also=shown,
+        note=f"never a row in {', '.join(unfilled) or 'none'}; nothing removed of "
+        f"{', '.join(unremoved) or 'none'}: what bounds these was not seen at work",
     )
 
 
@@ -218,28 +235,44 @@ def _days(span: timedelta) -> str:
 
 
 async def _rest(suite: Cluster, seen: _Seen) -> Result:
-    """What is wrong when all is at rest: rows where none should be, topics that are kept otherwise."""
+    """What is wrong at rest: rows where none should be, a key twice, topics kept otherwise or longer."""
     wrong = 0
     shown: dict[str, float | str] = {}
     for each in bounds.read(bounds.DOCUMENT.read_text(), "Tables"):
-        if each.empty_at_rest:
-            for service, table in (name.split(".") for name in each.names):
-                if rows := int(await _value(suite, service, f'SELECT count(*) FROM "{table}"')):
-                    wrong += rows
-                    shown[f"rows left in {service}.{table}"] = rows
-    for name in await asyncio.to_thread(_kept_otherwise, suite):
+        for service, table in (name.split(".") for name in each.names):
+            # Nothing is parked where nothing is malformed and everything runs.
+            if each.empty_at_rest or table == "parked":
+                what, rows = "rows left", f'"{table}"'
+            elif each.key:
+                columns = ", ".join(f'"{column}"' for column in each.key)
+                what = "keys twice"
+                rows = f'(SELECT FROM "{table}" GROUP BY {columns} HAVING count(*) > 1) again'
+            else:
+                continue
+            if count := int(await _value(suite, service, f"SELECT count(*) FROM {rows}")):
+                wrong += count
+                shown[f"{what} in {service}.{table}"] = count
+    oldest = _oldest(suite)
+    for name in await asyncio.to_thread(_kept_otherwise, suite, oldest):
         wrong += 1
         shown[f"topic {name}"] = "not kept as stated"
     return Result(
         workload="hour, left at rest",
-        unit="rows and topics",
+        unit="rows, keys and topics",
         figures=[wrong],
         at_most=0,
-        also={**shown, **_growth(seen), **_logs(suite)},
+        memory=seen.peaks,
+        also={
+            **shown,
+            **_growth(seen),
+            **_logs(suite),
+            "the topics' oldest record, days": _days(max(oldest.values())),
+        },
+        note="topics go by the machine's clock: none was old enough for anything to be removed of it",
     )
 
 
-def _kept_otherwise(suite: Cluster) -> list[str]:
+def _kept_otherwise(suite: Cluster, oldest: Mapping[str, timedelta]) -> list[str]:
     plans = [*map(provision.plan, TOPICS), *provision.dead_letter_plans()]
     admin = AdminClient(dict(suite.stack.kafka.settings("admin")))
     asked = admin.describe_configs([ConfigResource(ConfigResource.Type.TOPIC, plan.name) for plan in plans])
@@ -248,7 +281,24 @@ def _kept_otherwise(suite: Cluster) -> list[str]:
         plan.name
         for plan in plans
         if any(found[plan.name][name].value != value for name, value in plan.config.items())
+        or ("retention.ms" in plan.config and oldest.get(plan.name, timedelta()) > _longest(plan.config))
     ]
+
+
+def _longest(config: Mapping[str, str]) -> timedelta:
+    """A segment goes as a whole, when its newest record is too old."""
+    return timedelta(milliseconds=int(config["retention.ms"]) + int(config["segment.ms"]))
+
+
+def _oldest(suite: Cluster) -> dict[str, timedelta]:
+    """How long ago each topic's oldest batch was appended: its instant is in a segment's bytes 35 to 43."""
+    found: dict[str, timedelta] = {}
+    for topic, file in _segments(suite):
+        with file.open("rb") as segment:
+            if len(head := segment.read(43)) == 43:
+                at = datetime.fromtimestamp(int.from_bytes(head[35:]) / 1000, UTC)
+                found[topic] = max(found.get(topic, timedelta()), datetime.now(UTC) - at)
+    return found
 
 
 def _growth(seen: _Seen) -> dict[str, str]:
@@ -271,13 +321,17 @@ def _then(values: Sequence[Any]) -> str:
 
 
 def _logs(suite: Cluster) -> dict[str, float]:
-    """MB on disk, by topic."""
+    """MB on disk, of the largest topics and of all."""
     sizes: dict[str, float] = {}
-    for file in (suite.folder.root / suite.brokers[0] / "log").glob("*-*/*.log"):
-        topic = file.parent.name.rpartition("-")[0]
+    for topic, file in _segments(suite):
         sizes[topic] = sizes.get(topic, 0.0) + file.stat().st_size / _MB
     largest = sorted(sizes, key=sizes.__getitem__, reverse=True)[:_LARGEST]
-    return {f"{topic} log MB": sizes[topic] for topic in largest}
+    return {**{f"{topic} log MB": sizes[topic] for topic in largest}, "all logs MB": sum(sizes.values())}
+
+
+def _segments(suite: Cluster) -> Iterator[tuple[str, Path]]:
+    for file in (suite.folder.root / suite.brokers[0] / "log").glob("*-*/*.log"):
+        yield file.parent.name.rpartition("-")[0], file
 
 
 async def _tables(suite: Cluster) -> dict[str, _Extent]:
