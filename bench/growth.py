@@ -105,6 +105,11 @@ async def measure(size: Size) -> list[Result]:
                 "facts a round": grown.told / grown.rounds,
                 "facts/s": median(figures),
             },
+            courses={
+                "× the cost": [median(each) for each in ratios.values()],
+                "× PostgreSQL's processor time": [median(each) for each in busy.values()],
+            },
+            across=(f"{steps[0]:,} stored facts, each step ten times as many", f"{steps[-1]:,}"),
         )
     ]
 

@@ -50,6 +50,7 @@ class Result:
     figures, limits: one of each a round; no limits where nothing is measured beside it.
     floor: the least that the median ratio may be. at_most: the most that the median figure may be.
     memory: peak resident MB by process. also: further figures, by what they are.
+    courses: lines to be drawn, by what they are: values from the first to the second of `across`.
     note: what limits the figure, where that has been looked into, or what it does not show.
     """
 
@@ -61,6 +62,8 @@ class Result:
     at_most: float | None = None
     memory: Mapping[str, float] = field(default_factory=dict)
     also: Mapping[str, float | str] = field(default_factory=dict)
+    courses: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    across: tuple[str, str] = ("", "")
     note: str = ""
 
     @property
@@ -107,6 +110,8 @@ class Result:
                 name: value if isinstance(value, str) else _rounded(value)
                 for name, value in self.also.items()
             },
+            "courses": {name: [_rounded(each) for each in line] for name, line in self.courses.items()},
+            "across": self.across,
             "note": self.note,
         }
 

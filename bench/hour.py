@@ -52,6 +52,7 @@ _QUARTERS = 4
 _SAMPLE_SECONDS = 2.0
 _REST_SECONDS = 300.0
 _LARGEST = 12
+_DRAWN = 120
 _MOST_GROWTH = 1.1
 _MB = 1e6
 
@@ -165,11 +166,13 @@ def _memory(processes: Mapping[str, int]) -> dict[str, float]:
 def _flat(seen: _Seen, at_most: float | None, load: Mapping[str, float]) -> Result:
     """The last quarter over the second; the first is for warming up."""
     quarter = len(seen.memory) // _QUARTERS
-    grown, shown = {}, {}
+    grown, shown, courses = {}, {}, {}
+    thinned = max(1, len(seen.memory) // _DRAWN)
     for name in seen.memory[0]:
         values = [sample[name] for sample in seen.memory]
         second, last = median(values[quarter : 2 * quarter]), median(values[-quarter:])
         grown[name] = last / second
+        courses[name] = [value / second for value in values[::thinned]]
         shown[f"{name} MB"] = f"{second:.1f} then {last:.1f}"
     worst = max(grown, key=grown.__getitem__)
     return Result(
@@ -179,6 +182,8 @@ def _flat(seen: _Seen, at_most: float | None, load: Mapping[str, float]) -> Resu
         at_most=at_most,
         memory=seen.peaks,
         also={"worst": worst, **load, **shown},
+        courses=courses,
+        across=("× the second quarter's memory, from the start", "to the end"),
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-_WIDTH, _BAR, _GAP, _LEFT = 640, 14, 4, 170
+_WIDTH, _BAR, _GAP, _LEFT, _HEIGHT = 640, 14, 4, 170, 160
 _STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;max-width:52rem;margin:2rem auto;padding:0 1rem;color:#222}"
     "h2{margin:2rem 0 .2rem;font-size:1.1rem}p{margin:.2rem 0}svg{display:block;margin:.4rem 0}"
@@ -40,7 +40,7 @@ def _workload(one: Mapping[str, Any]) -> str:
     also = "".join(f"<tr><th>{escape(name)}</th><td>{escape(shown(value))}</td></tr>" for name, value in told)
     return (
         f"<h2>{escape(one['workload'])}</h2><p>{escape(', '.join(words))}. {_verdict(one)}</p>"
-        f"<p>{escape(one['note'])}</p>{_bars(one)}<table>{also}</table>"
+        f"<p>{escape(one['note'])}</p>{_bars(one)}{_courses(one)}<table>{also}</table>"
     )
 
 
@@ -78,6 +78,35 @@ def _bars(one: Mapping[str, Any]) -> str:
     if at_most:
         shapes.append(_line(_LEFT + at_most * scale, 0, y))
     return f'<svg width="{_WIDTH + 4}" height="{y}" role="img">{"".join(shapes)}</svg>'
+
+
+def _courses(one: Mapping[str, Any]) -> str:
+    """Each line in a colour of its own, all from nothing to the highest."""
+    courses: Mapping[str, Sequence[float]] = one["courses"]
+    if not courses:
+        return ""
+    most = max(map(max, courses.values()))
+    colours = [f"hsl({index * 137 % 360} 60% 40%)" for index in range(len(courses))]
+    names = ", ".join(
+        f'<span style="color:{colour}">{escape(name)}</span>'
+        for name, colour in zip(courses, colours, strict=True)
+    )
+    lines = "".join(
+        f'<polyline fill="none" stroke="{colour}" points="{_points(line, most)}"/>'
+        for line, colour in zip(courses.values(), colours, strict=True)
+    )
+    first, last = map(escape, one["across"])
+    return (
+        f"<p>{names}; from 0 to {number(most)}</p>"
+        f'<svg width="{_WIDTH}" height="{_HEIGHT + 20}" role="img"><g font-size="12">{lines}'
+        f'<text x="0" y="{_HEIGHT + 16}">{first}</text>'
+        f'<text x="{_WIDTH}" y="{_HEIGHT + 16}" text-anchor="end">{last}</text></g></svg>'
+    )
+
+
+def _points(line: Sequence[float], most: float) -> str:
+    step = _WIDTH / max(len(line) - 1, 1)
+    return " ".join(f"{x * step:.1f},{_HEIGHT * (1 - y / most):.1f}" for x, y in enumerate(line))
 
 
 def _line(x: float, top: float, bottom: float) -> str:
