@@ -61,7 +61,7 @@ async def measure(size: Size) -> list[Result]:
     seconds = float(os.environ.get("SOUK_BENCH_HOUR_SECONDS", size.of(full=3_600, quick=90)))
     with tempfile.TemporaryDirectory(prefix="souk-bench-", ignore_cleanup_errors=True) as root:
         place = Path(root)
-        data = videos.write(place / "videos.csv", _MAKERS, random.Random(1))
+        data = videos.write(place / "videos.csv", _MAKERS, random.Random(1), years=2)
         async with cluster(place / "data", brokers=1, workers=1, opening=_OPENING, data=data) as suite:
             history = History(newest=_REMEMBERED)
             makers = videos.channels(_MAKERS)

@@ -315,8 +315,8 @@ ALL = (
     ),
     Mutant(
         "sent_past_an_open_row",
-        "what the relay has read is sent whatever lies unsent behind it, and it looks for that seldom; a unit "
-        "lingers before it commits",
+        "the relay sends past what lies unsent behind it, and looks there seldom; a unit lingers before it "
+        "commits",
         (
             _LATE_COMMITS,
             Edit("souk.chassis.relay", "RESCAN_SECONDS = 1.0\n", "RESCAN_SECONDS = 5.0\n"),
