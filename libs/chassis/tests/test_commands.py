@@ -77,7 +77,11 @@ def test_a_command_names_the_settings_that_are_wrong_without_their_values(tmp_pa
 
 
 @pytest.mark.parametrize(
-    "url", ["hunter2", "mysql://billing:hunter2@db/billing", "postgresql://billing:hunter2@db:port/billing"]
+    "url",
+    [
+        *("hunter2", "postgresql:hunter2", "mysql://billing:hunter2@db/billing"),
+        "postgresql://billing:hunter2@db:port/billing",
+    ],
 )
 def test_an_address_that_is_no_databases_is_named_without_its_value(tmp_path: Path, url: str) -> None:
     answer = billing(tmp_path, "check", SOUK_KAFKA="127.0.0.1:9092", SOUK_DATABASE=url)

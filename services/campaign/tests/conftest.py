@@ -163,7 +163,7 @@ async def served_at(
 ) -> AsyncIterator[tuple[httpx.AsyncClient, Folder]]:
     folder = Folder(tmp_path_factory.mktemp("keys"))
     token(folder, "staff")
-    parts = build(CampaignSettings(kafka="unused", database="unused"))
+    parts = build(CampaignSettings(kafka="unused", database="postgresql://unused"))
     app = application(
         "campaign",
         routers=parts.routers,

@@ -80,7 +80,7 @@ async def test_another_edit_of_the_organisation_leaves_its_users_alone(suite, sh
 async def test_users_are_published_again_as_they_were(suite, shop):
     ann = await add_user(suite, shop, "ann@shop.test")
     await switch(suite, shop, active=False)
-    republish = build(CampaignSettings(kafka="unused", database="unused")).republishers[USERS]
+    republish = build(CampaignSettings(kafka="unused", database="postgresql://unused")).republishers[USERS]
 
     async with suite.units.begin() as work:
         [state] = await republish(work, None, 10)

@@ -43,7 +43,7 @@ async def test_everything_owned_is_published_again_as_it_is(suite):
     await suite.staff.patch(f"/v1/campaigns/{draft['id']}", {"agency_margin": "1", "title": "Twice"})
     await suite.campaign(approved=True)
     newest = {(type(state), state.id): state for _, state in await suite.published()}
-    republishers = build(CampaignSettings(kafka="unused", database="unused")).republishers
+    republishers = build(CampaignSettings(kafka="unused", database="postgresql://unused")).republishers
 
     again, after = {}, None
     async with suite.units.begin() as work:

@@ -249,7 +249,7 @@ async def served_at(
 ) -> AsyncIterator[tuple[httpx.AsyncClient, Folder]]:
     folder = Folder(tmp_path_factory.mktemp("keys"))
     token(folder, "staff")
-    parts = build(InfluencerSettings(kafka="unused", database="unused"))
+    parts = build(InfluencerSettings(kafka="unused", database="postgresql://unused"))
     app = application(
         "influencer",
         routers=parts.routers,

@@ -222,7 +222,7 @@ async def test_who_pays_never_sees_birth_dates(suite: Any, tenants: Tenants) -> 
 
 
 def test_no_route_is_left_out() -> None:
-    parts = build(InfluencerSettings(kafka="unused", database="unused"))
+    parts = build(InfluencerSettings(kafka="unused", database="postgresql://unused"))
     served = {
         (method, "/".join("{}" if step.startswith("{") else step for step in route.path.split("/")))
         for router in parts.routers

@@ -59,7 +59,7 @@ async def test_the_service_starts_answers_and_stops(stack, topics, make_database
 
 def test_it_does_not_start_when_clicks_would_go_before_their_orders_come():
     environment = {
-        **os.environ, "SOUK_KAFKA": "unused", "SOUK_TRACKING_DATABASE": "unused", "SOUK_TRACKING_SECRET": "a secret of the tests",  # noqa: E501
+        **os.environ, "SOUK_KAFKA": "unused", "SOUK_TRACKING_DATABASE": "postgresql://unused", "SOUK_TRACKING_SECRET": "a secret of the tests",  # noqa: E501
         "SOUK_TRACKING_CLICKS_KEPT_DAYS": "364",
     }  # fmt: skip
 

@@ -5,7 +5,6 @@ import ssl
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, get_args
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, PositiveInt, SecretStr, ValidationError
 from pydantic_core import PydanticCustomError
@@ -18,12 +17,15 @@ KafkaProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 
 def _of_postgresql(value: SecretStr) -> SecretStr:
     """The error's type alone is told of a secret, so it says what is wrong."""
+    # Not at the top: a command that only tells of itself needs no SQLAlchemy.
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
     try:
-        parts = urlsplit(value.get_secret_value())
-        is_known = parts.scheme in {"postgresql", "postgres"} and parts.port != 0
-    except ValueError:
-        is_known = False
-    if not is_known:
+        driver = make_url(value.get_secret_value()).drivername
+    except (ArgumentError, ValueError):
+        driver = ""
+    if driver not in {"postgresql", "postgres"}:
         raise PydanticCustomError("not_a_postgresql_url", "postgresql://user:password@host:port/database")
     return value
 
