@@ -322,7 +322,7 @@ ALL = (
             Edit("souk.chassis.relay", "RESCAN_SECONDS = 1.0\n", "RESCAN_SECONDS = 5.0\n"),
             Edit(
                 "souk.chassis.relay",
-                'if rows[0]["behind"] > sum(batch.above(decided.id) for batch in in_flight):',
+                'if rows[0]["behind"]:',
                 "if not rows:",
             ),
         ),

@@ -1,6 +1,8 @@
 """The outbox reaches Kafka whole and in order, whatever happens to the relay."""
 
 import asyncio
+from contextlib import AsyncExitStack
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -104,6 +106,41 @@ async def test_the_next_state_of_what_commits_late_does_not_go_before_it(
     names = [house.things.parse(each.value).name for each in await house.on_log(house.things)]
     assert names == ["early", "early", "early", "late", "newer"]
     assert relay.sent == 5
+
+
+async def test_what_commits_late_is_seen_also_where_something_in_flight_was_taken_away(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As an erasure does: as many rows lie behind as are in flight, but not the same."""
+    monkeypatch.setattr(relay_module, "RESCAN_SECONDS", 5.0)
+    monkeypatch.setattr(relay_module, "BATCH", 1)
+    erased, late = thing(name="erased", partition=3), thing(name="late", partition=3)
+    newer = late.model_copy(update={"version": 2, "name": "newer"})
+    send, open_unit = relay_module._send, AsyncExitStack()
+
+    async def send_and_erase(*arguments: Any) -> Any:
+        batch = await send(*arguments)
+        monkeypatch.setattr(relay_module, "_send", send)
+        async with house.campaign.begin() as work:
+            await work.execute(text("DELETE FROM outbox"))
+        await open_unit.aclose()
+        await house.publish(newer)
+        return batch
+
+    monkeypatch.setattr(relay_module, "_send", send_and_erase)
+    work = await open_unit.enter_async_context(house.campaign.begin())
+    await work.execute(_INSERT, _row(house, late))
+    await house.publish(erased)
+    async with running(house.relay().run()):
+        await eventually(lambda: _is_sent(house, newer))
+
+    names = [house.things.parse(each.value).name for each in await house.on_log(house.things)]
+    assert names == ["erased", "late", "newer"]
+
+
+async def _is_sent(house: House, state: Thing) -> bool:
+    log = [house.things.parse(each.value) for each in await house.on_log(house.things)]
+    return state in log and await _outbox_is_empty(house)
 
 
 async def test_states_of_any_size_keep_their_order_within_a_partition(house: House) -> None:

@@ -49,17 +49,20 @@ SETTLE_SECONDS = 0.3
 _LOCK_CLASS = 0x736F756B
 _MEMBER = 1000
 """The second key of the lock that every relay shares, for counting them; shards are 0, 1, 2 …"""
+_MOST_OPEN = 1_000
+"""Batches remembered of those behind which a row may still appear."""
 _CLOSE_SECONDS = 2.0
 _FIRST_RETRY, _LAST_RETRY = 0.2, 10.0
 
 _OLDEST = (
     "SELECT id, topic, partition, key, headers, payload, "
-    "(SELECT count(*) FROM outbox WHERE shard = ANY($1) AND id > $4 AND id <= $2) AS behind, "
+    "EXISTS (SELECT id FROM outbox WHERE shard = ANY($1) AND id > $4 AND id <= $2 "
+    "EXCEPT SELECT unnest($5::bigint[])) AS behind, "
     "pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS oldest FROM outbox "
     "WHERE shard = ANY($1) AND id > $2 ORDER BY id LIMIT $3"
 )
-"""Those above the floor $2. behind: how many lie above $4 and not above the floor. oldest: every transaction
-with a smaller number has ended."""
+"""Those above the floor $2. behind: whether others than $5 lie above $4 and not above the floor. oldest:
+every transaction with a smaller number has ended."""
 _DELETE = (
     "WITH gone AS (DELETE FROM outbox WHERE id = ANY($1::bigint[])) SELECT pg_current_xact_id()::text::bigint"
 )
@@ -83,9 +86,8 @@ class _Batch:
     acknowledged: "asyncio.Future[Any]"
     expires_at: float
 
-    def above(self, floor: int) -> int:
-        """How many of its ids are."""
-        return len(self.ids) - bisect_right(self.ids, floor)
+    def above(self, floor: int) -> Sequence[int]:
+        return self.ids[bisect_right(self.ids, floor) :]
 
 
 class _Decided:
@@ -102,6 +104,8 @@ class _Decided:
 
     def deleted(self, last: int, by: int) -> None:
         """A batch that ends with the id `last` was deleted by the transaction `by`."""
+        if len(self._open) == _MOST_OPEN:
+            self._open.pop()
         self._open.append((last, by))
 
     def see(self, oldest: int) -> None:
@@ -197,9 +201,10 @@ class Relay:
                 shards = await _balance(connection, shards)
                 floor, rescan_at = 0, monotonic() + RESCAN_SECONDS
             self._units.outbox_written.clear()
-            rows = await connection.fetch(_OLDEST, shards, floor, BATCH, decided.id) if shards else ()
+            sent = [each for batch in in_flight for each in batch.above(decided.id)]
+            rows = await connection.fetch(_OLDEST, shards, floor, BATCH, decided.id, sent) if shards else ()
             if rows:
-                if rows[0]["behind"] > sum(batch.above(decided.id) for batch in in_flight):
+                if rows[0]["behind"]:
                     rescan_at = 0.0
                     continue
                 in_flight.append(await _send(producer, rows))

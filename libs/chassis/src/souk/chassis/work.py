@@ -49,7 +49,9 @@ _BEGIN = {
 _INSERT_OUTBOX = Prepared(
     text(
         "INSERT INTO outbox (shard, topic, partition, key, headers, payload) "
-        "SELECT * FROM unnest(:shards, :topics, :partitions, :keys, :headers, :payloads)"
+        "SELECT * FROM unnest(:shards, :topics, :partitions, :keys, :headers, :payloads) "
+        # A transaction has its number before its rows have their ids: the relay relies on it (decision 0019).
+        "WHERE pg_current_xact_id() IS NOT NULL"
     ).bindparams(
         bindparam("shards", type_=ARRAY(SmallInteger)),
         bindparam("topics", type_=ARRAY(Text)),

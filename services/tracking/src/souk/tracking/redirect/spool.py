@@ -14,7 +14,7 @@ import os
 import struct
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from time import time
@@ -32,7 +32,7 @@ _LARGEST = 64 * 1024
 KEYED_VERSION = 5
 """Of the UUID of a click that may be asked for again."""
 MOST_KEYED = 50_000
-"""Of these so many at least are known, and at most twice as many."""
+"""So many of them at least are known, and at most twice as many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +65,13 @@ def decode(data: bytes) -> Iterator[Spooled]:
 @dataclass(slots=True)
 class Segment:
     """synced: bytes that are safe. sent: bytes that Kafka has acknowledged. records: in `synced`.
-    begun: when it was made, in seconds since the epoch; of an earlier run's, when it was last written.
-    keyed: ids of those in `synced` that may be asked for again."""
+    begun: when it was made, in seconds since the epoch; of an earlier run's, when it was last written."""
 
     path: Path
     synced: int
     records: int
     begun: float
     sent: int = 0
-    keyed: list[bytes] = field(default_factory=list)
 
 
 class Spool:
@@ -85,9 +83,9 @@ class Spool:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._segment_bytes = segment_bytes
-        self._most_keyed = most_keyed
-        self._gone = Keyed(folder, most_keyed)
-        self._known: dict[bytes, asyncio.Future[None] | None] = dict.fromkeys(self._gone.load())
+        self._most_known = 2 * most_keyed
+        self._ids = Keyed(folder, most_keyed)
+        self._known: dict[bytes, asyncio.Future[None] | None] = dict.fromkeys(self._ids.load())
         self._frames: list[bytes] = []
         self._keyed: list[bytes] = []
         self._waiting: list[asyncio.Future[None]] = []
@@ -109,9 +107,12 @@ class Spool:
             whole = list(decode(data))
             if whole:
                 length = sum(_HEAD.size + 17 + len(each.value) for each in whole)
-                keyed = [each.id.bytes for each in whole if each.id.version == KEYED_VERSION]
-                found.append(Segment(path, length, len(whole), path.stat().st_mtime, keyed=keyed))
-                self._known |= dict.fromkeys(keyed)
+                found.append(Segment(path, length, len(whole), path.stat().st_mtime))
+                # A kill may have come between a click and the note of its id.
+                for each in whole:
+                    if each.id.version == KEYED_VERSION:
+                        self._known[each.id.bytes] = None
+                self._forget()
             else:
                 path.unlink()
         return found
@@ -155,8 +156,11 @@ class Spool:
             del self._known[keyed]
             return
         self._known[keyed] = None
-        if len(self._known) > 2 * self._most_keyed:
-            del self._known[next(iter(self._known))]
+        self._forget()
+
+    def _forget(self) -> None:
+        while len(self._known) > self._most_known and self._known[oldest := next(iter(self._known))] is None:
+            del self._known[oldest]
 
     async def run(self) -> None:
         """Write and sync what has gathered, again and again: one sync for all who wait."""
@@ -214,10 +218,15 @@ class Spool:
             raise
         segment.synced = at
         segment.records += records
-        segment.keyed += keyed
         self.appended += records
-        if segment.synced >= self._segment_bytes:
-            self._close()
+        try:
+            if keyed:
+                self._ids.add(keyed)
+            if segment.synced >= self._segment_bytes:
+                self._close()
+        except OSError:
+            # The clicks are written all the same.
+            log.warning("ids were not remembered, or a segment not closed", exc_info=True)
 
     def _open(self) -> None:
         segment = Segment(self._folder / f"{self._next:012d}{_SUFFIX}", 0, 0, time())
@@ -241,9 +250,9 @@ class Spool:
         self.segments.append(segment)
 
     def _close(self) -> None:
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
+        file, self._file = self._file, None
+        if file is not None:
+            os.close(file)
 
     def read(self, segment: Segment, start: int = 0, limit: int | None = None) -> tuple[list[Spooled], int]:
         """Records from byte `start`, whole ones of at most `limit` bytes, and where the next one begins."""
@@ -267,12 +276,6 @@ class Spool:
         self._wanted.set()
 
     def remove(self, segment: Segment) -> None:
-        if segment.keyed:
-            try:
-                self._gone.add(segment.keyed)
-            except OSError:
-                # Of a full disk what goes is the remedy.
-                log.warning("clicks under a key are forgotten", exc_info=True)
         segment.path.unlink(missing_ok=True)
         self.segments.remove(segment)
 
