@@ -51,7 +51,10 @@ _BROWSER = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:56.0) Gecko/20100101 Fi
 
 @dataclass(slots=True)
 class Order:
+    """An order and the shop that sells it: a campaign may have two, and each tells of its own orders."""
+
     content: Json
+    shop: Json
     refunded: bool = False
 
 
@@ -394,6 +397,7 @@ class Market:
     async def _sell(self, chance: random.Random, this: Campaign) -> None:
         if not (this.shop and this.codes and this.approved):
             return
+        seller = this.shop
         number = self._seed * 1_000_000 + next(self._numbers)
         items = [
             shop.Item(
@@ -407,12 +411,12 @@ class Market:
         content = shop.order(number, self.now, items, code=chance.choice([*this.codes, "NOBODY"]))
         net = sum((item.net for item in items), Decimal(0))
         told = self.history.ask("order", campaign=this.id, order=str(number), net=str(net))
-        await self._hook(told, this, "orders/create", content)
+        await self._hook(told, seller, "orders/create", content)
         if told.outcome != "refused":
-            this.orders.append(Order(content))
+            this.orders.append(Order(content, seller))
         if chance.random() < 0.2:
             again = self.history.ask("order", campaign=this.id, order=str(number), net=str(net))
-            await self._hook(again, this, "orders/create", content)
+            await self._hook(again, seller, "orders/create", content)
 
     async def _refund(self, chance: random.Random) -> None:
         open_ = [(each, o) for each in self._campaigns for o in each.orders if not o.refunded]
@@ -430,19 +434,17 @@ class Market:
         told = self.history.ask(
             "refund", campaign=this.id, order=str(order.content["id"]), refund=str(number), amount=str(amount)
         )
-        await self._hook(told, this, "refunds/create", content)
+        await self._hook(told, order.shop, "refunds/create", content)
         if chance.random() < 0.2:
             again = self.history.ask("refund", **told.subject)
-            await self._hook(again, this, "refunds/create", content)
+            await self._hook(again, order.shop, "refunds/create", content)
 
-    async def _hook(self, told: Told, this: Campaign, topic: shop.Topic, content: Json) -> None:
-        assert this.shop is not None
-        webhook = shop.sign(topic, content, this.shop["secret"], str(uuid4()), "a.test")
+    async def _hook(self, told: Told, seller: Json, topic: shop.Topic, content: Json) -> None:
+        webhook = shop.sign(topic, content, seller["secret"], str(uuid4()), "a.test")
 
         async def send() -> httpx.Response:
-            return await self._client.post(
-                this.shop["hook"], content=webhook.body, headers=dict(webhook.headers)
-            )
+            headers = dict(webhook.headers)
+            return await self._client.post(seller["hook"], content=webhook.body, headers=headers)
 
         # A shop sends what got no answer again, and once more, and gives up only then.
         await self._until_told(told, send, again=1.0)
