@@ -10,11 +10,13 @@ import socket
 import subprocess
 import sys
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID, uuid4
 
 import httpx
 import pytest
+from aiokafka import AIOKafkaProducer
 from confluent_kafka import Producer
 
 from souk.chassis.consumer import IntakeRunner
@@ -319,6 +321,37 @@ async def test_what_waits_for_long_keeps_no_others_and_is_not_lost(
         await eventually(empty)
 
     assert still == [waiting.id]
+
+
+async def test_a_kafka_that_takes_no_records_is_not_held_by_more_and_more_connections(
+    house, stack, topic_copies, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(delivery_module, "_SEND_SECONDS", 0.3)
+    monkeypatch.setattr(delivery_module, "_PAUSE", 0.05)
+    made = []
+    monkeypatch.setattr(
+        delivery_module, "AIOKafkaProducer", lambda **kw: made.append(AIOKafkaProducer(**kw)) or made[-1]
+    )
+    # One broker is no two: every record is refused for now.
+    config = {**CLICKS.config, "min.insync.replicas": "2"}
+    [refused] = topic_copies(replace(CLICKS, config=config))
+    spooled(tmp_path, 1, some_click(uuid4()))
+    spool = Spool(tmp_path)
+    url = house.settings.database.get_secret_value()
+    delivery = Delivery(spool, stack.kafka.access("tracking"), refused, house.units.clock, url, KEPT)
+
+    sending = asyncio.create_task(delivery.send())
+    await eventually(lambda: _is(made, 4))
+    sending.cancel()
+    await asyncio.gather(sending, return_exceptions=True)
+
+    assert delivery.sent == 0
+    assert [each for each in made if any(one.connected() for one in each.client._conns.values())] == []
+    assert all(each._sender.sender_task is None or each._sender.sender_task.done() for each in made)
+
+
+async def _is(made, count):
+    return len(made) >= count
 
 
 async def test_links_are_read_on_when_the_clients_own_task_has_ended(stack, topics, tmp_path):

@@ -6,12 +6,13 @@ from itertools import count
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.record.util import calc_crc32c
 from confluent_kafka import TopicPartition as AdminPartition
 from confluent_kafka.admin import AdminClient
 from sqlalchemy import text
 
-from souk.chassis import consumer, fence
+from souk.chassis import breaker, consumer, fence
 from souk.chassis.consumer import IntakeRunner
 from souk.chassis.work import Work
 
@@ -401,3 +402,49 @@ async def test_the_batch_in_flight_is_finished_when_the_worker_is_told_to_stop(h
 
     assert await house.applied() == ["a"]
     assert await _next_offset(house) == 1
+
+
+async def _put_unreadable(house: House, partition: int) -> None:
+    """A record that aiokafka can't read: the name of its header is no UTF-8."""
+    producer = AIOKafkaProducer(**house.kafka["campaign"].client())
+    await producer.start()
+    try:
+        batch = producer.create_batch()
+        batch.append(timestamp=None, key=b"k", value=b"{}", headers=[("name", b"")])
+        batch.close()
+        built = batch._build()
+        built[:] = built.replace(b"name", b"\xff\xfe\xfd\xfc")
+        built[17:21] = calc_crc32c(built[21:]).to_bytes(4, "big")
+        await (await producer.send_batch(batch, house.others.name, partition=partition))
+    finally:
+        await producer.stop()
+
+
+async def test_a_record_that_the_client_cannot_read_stops_its_partition_and_takes_nothing_along(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def several(first: int) -> list[Any]:
+        numbers = range(first, first + 240)
+        return [house.others.state(**thing(partition=n % 12, name=f"{n}").model_dump()) for n in numbers]
+
+    monkeypatch.setattr(breaker, "_FIRST_PAUSE", 2.0)
+    await _put_unreadable(house, 6)
+    await house.publish(*several(0))
+    async with running(house.relay().run()):
+        await eventually(lambda: _quiet(house.pulse(house.campaign, None)))
+    runner = house.runner(house.intake(record, house.others))
+    async with running(house.relay().run(), runner.run()):
+        await eventually(_has(house, 220))
+        await eventually(lambda: _says(runner, f"{house.others.name}/6"))
+        await house.publish(*several(240))
+        await eventually(_has(house, 440))
+        admin = AdminClient(house.admin)
+        for future in admin.delete_records([AdminPartition(house.others.name, 6, 1)]).values():
+            future.result(10)
+        await eventually(_has(house, 480), within=30)
+
+    assert sorted(map(int, await house.applied())) == list(range(480))
+
+
+async def _says(runner: IntakeRunner, words: str) -> bool:
+    return words in (runner.ready() or "")

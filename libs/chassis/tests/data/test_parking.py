@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, Self
 from uuid import uuid4
 
+import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from prometheus_client import REGISTRY
@@ -17,6 +18,7 @@ from sqlalchemy import text
 from souk.chassis import deadletter
 from souk.chassis.breaker import Breaker
 from souk.chassis.consumer import IntakeRunner
+from souk.chassis.relay import Relay
 from souk.chassis.work import Work
 
 from .conftest import House, Thing, eventually, record, running, thing
@@ -74,8 +76,6 @@ async def test_a_copy_of_a_parked_record_goes_to_the_dead_letter_topic(house: Ho
 
     async with running(house.runner(house.intake()).run()):
         await eventually(lambda: deadletter.list_parked(house.billing))
-    from souk.chassis.relay import Relay
-
     async with running(Relay(house.billing, house.kafka["billing"]).run()):
 
         async def copied() -> list[Any]:
@@ -134,6 +134,50 @@ async def test_the_next_valid_state_of_a_key_supersedes_what_is_parked_of_it(hou
         await eventually(lambda: _applied(house, ["good"]))
 
     assert [each.key for each in await deadletter.list_parked(house.billing)] == [str(other)]
+
+
+async def test_what_is_parked_of_a_log_that_is_no_more_keeps_its_place_and_is_superseded(
+    house: House,
+) -> None:
+    key, other = uuid4(), uuid4()
+    intake = house.intake()
+    async with running(house.runner(intake).run()):
+        await house.produce(_dump(house, "bad", other), _dump(house, "bad", key))
+        await eventually(lambda: _parked(house, 2))
+    await house.make_anew(house.things)
+
+    await house.produce((3, b"k", b"no json"), _dump(house, "good", key))
+    async with running(house.runner(intake).run()):
+        await eventually(lambda: _applied(house, ["good"]))
+
+    assert [each.key for each in await deadletter.list_parked(house.billing)] == [str(other), "k"]
+
+
+async def test_a_nul_that_the_error_quotes_keeps_nothing_from_being_parked(house: House) -> None:
+    quoted = house.things.dump(thing()).replace(b'"group":"', b'"group":"\\u0000')
+    await house.produce(_dump(house, "a"), (3, b"k", quoted), _dump(house, "z"))
+
+    async with running(house.runner(house.intake()).run()):
+        await eventually(lambda: _applied(house, ["a", "z"]))
+
+    [parked] = await deadletter.list_parked(house.billing)
+    assert "found ``" in parked.error
+
+
+@pytest.mark.parametrize(("key", "header"), [(1, 1_048_400), (1_048_400, 1)])
+async def test_the_copy_of_a_record_as_large_as_kafka_takes_is_one_that_it_takes(
+    house: House, key: int, header: int
+) -> None:
+    await house.produce((3, b"k" * key, b"no json"), headers=[("x", b"x" * header)])
+    async with running(house.runner(house.intake()).run()):
+        await eventually(lambda: _parked(house, 1))
+
+    async with running(Relay(house.billing, house.kafka["billing"]).run()):
+        await eventually(lambda: _nothing_to_send(house))
+
+
+async def _nothing_to_send(house: House) -> bool:
+    return await house.query("SELECT count(*) FROM outbox") == [(0,)]
 
 
 async def test_parked_records_are_tried_again_in_order_and_those_that_fail_stay(house: House) -> None:

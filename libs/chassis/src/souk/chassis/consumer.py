@@ -24,7 +24,7 @@ from souk.chassis import applying, ends, fence
 from souk.chassis.breaker import Breaker
 from souk.chassis.database import is_transient
 from souk.chassis.errors import explain
-from souk.chassis.fetching import check_fetching
+from souk.chassis.fetching import check_fetching, is_unreadable
 from souk.chassis.intake import Intake
 from souk.chassis.metrics import BATCH_RETRIES, BREAKER_OPEN, CONSUMER_LAG_RECORDS, CONSUMER_LAG_SECONDS
 from souk.chassis.record import Record, partition_of
@@ -50,6 +50,7 @@ _HINT_SECONDS = 1.0
 _WATCH_SECONDS = 5.0
 _FIRST_RETRY, _LAST_RETRY = 0.2, 5.0
 _DRAIN_SECONDS = 8.0
+_ONE_BY_ONE_SECONDS = 10.0
 _SCRAM = {"SCRAM-SHA-512": SASLScram512, "SCRAM-SHA-256": SASLScram256, "PLAIN": SASLPlaintext}
 
 
@@ -129,6 +130,9 @@ class _Reading(ConsumerRebalanceListener):  # type: ignore[misc]
             heartbeat_interval_ms=1000,
         )
         self._subscriber(self._handle)
+        # FastStream goes on behind whatever this raises.
+        self._take = self._subscriber.get_msg
+        self._subscriber.get_msg = self._get  # type: ignore[method-assign]
         self._positions: dict[TopicPartition, fence.Position] = {}
         self._breakers: dict[TopicPartition, Breaker] = {}
         self._resume_at: dict[TopicPartition, float] = {}
@@ -141,6 +145,7 @@ class _Reading(ConsumerRebalanceListener):  # type: ignore[misc]
         self._applying: asyncio.Task[None] | None = None
         self._seeks = 0
         self._taken_since = 0
+        self._one_by_one_until = 0.0
 
     def ready(self) -> str | None:
         if not self._assigned:
@@ -149,7 +154,7 @@ class _Reading(ConsumerRebalanceListener):  # type: ignore[misc]
             return f"{len(missing)} partitions not positioned yet"
         if self._resume_at:
             stopped = ", ".join(f"{each.topic}/{each.partition}" for each in sorted(self._resume_at))
-            return f"stopped because too many records can't be applied: {stopped}"
+            return f"stopped because records can't be read or applied: {stopped}"
         return None
 
     async def run(self) -> None:
@@ -170,6 +175,49 @@ class _Reading(ConsumerRebalanceListener):  # type: ignore[misc]
                 async with asyncio.timeout(_KAFKA_SECONDS):
                     await self._broker.stop()
             await self._ends.close()
+
+    async def _get(self, consumer: Any) -> Any:
+        """The next records, none when there are none or when some can't be read.
+
+        What aiokafka took of other partitions in a call that fails at one is lost with it, though their
+        positions have moved. So all are sought, and read one by one for a while, to find that one.
+        """
+        try:
+            if monotonic() < self._one_by_one_until:
+                return await self._take_one_by_one(consumer)
+            return await self._take(consumer)
+        except Exception as error:
+            if not is_unreadable(error):
+                raise
+            log.warning("partitions are read one by one, for one of them can't be read: %s", explain(error))
+            for partition in self._assignment().intersection(self._positions):
+                self._seek_to(partition, self._positions[partition].next_offset)
+            self._one_by_one_until = monotonic() + _ONE_BY_ONE_SECONDS
+            return ()
+
+    async def _take_one_by_one(self, consumer: Any) -> Sequence[Record]:
+        """All that is there of every partition; one that can't be read is stopped."""
+        taken: list[Record] = []
+        for partition in sorted(self._assignment().intersection(self._positions)):
+            try:
+                for records in (await consumer.getmany(partition)).values():
+                    taken += records
+            except Exception as error:
+                if not is_unreadable(error) and not taken:
+                    raise
+                if not is_unreadable(error) or partition not in self._positions:
+                    break
+                self._one_by_one_until = 0.0
+                breaker = (self._breakers.get(partition) or Breaker(self._park_run)).stopped()
+                self._stop(partition, breaker)
+                log.error(
+                    "%s partition %d can't be read from offset %d on and stops for %.0f s: %s",
+                    *(partition.topic, partition.partition, self._positions[partition].next_offset),
+                    *(breaker.pause, explain(error)),
+                )
+        if not taken:
+            await asyncio.sleep(_FETCH_WAIT_MS / 1000)
+        return tuple(taken)
 
     # The default parser drops a batch for one header that is null or no UTF-8, whatever the ack policy.
     async def _parse(self, records: tuple[Any, ...]) -> KafkaAckableMessage:
@@ -232,13 +280,18 @@ class _Reading(ConsumerRebalanceListener):  # type: ignore[misc]
 
     def _heed(self, breakers: Mapping[TopicPartition, Breaker]) -> None:
         for partition in self._assignment().intersection(breakers):
-            self._breakers[partition] = breaker = breakers[partition]
+            self._breakers[partition] = breakers[partition]
             # Without a position it is being taken up, after a batch that outlived its assignment.
-            position = self._positions.get(partition)
-            if breaker.is_open and position is not None:
-                self._consumer.pause(partition)
-                self._seek_to(partition, position.next_offset)
-                self._resume_at[partition] = monotonic() + breaker.pause
+            if breakers[partition].is_open and partition in self._positions:
+                self._stop(partition, breakers[partition])
+        self._show_breakers()
+
+    def _stop(self, partition: TopicPartition, breaker: Breaker) -> None:
+        """Read no more of the partition for a while."""
+        self._breakers[partition] = breaker
+        self._consumer.pause(partition)
+        self._seek_to(partition, self._positions[partition].next_offset)
+        self._resume_at[partition] = monotonic() + breaker.pause
         self._show_breakers()
 
     def _show_breakers(self) -> None:
@@ -398,7 +451,10 @@ class _Reading(ConsumerRebalanceListener):  # type: ignore[misc]
         )
         for topic in self._intake.subscriptions:
             CONSUMER_LAG_RECORDS.labels(topic).set(behind.get(topic, 0))
-            CONSUMER_LAG_SECONDS.labels(topic).set(max(time() - oldest[topic], 0.0) if topic in oldest else 0)
+            # What is behind and tells no time can't be read: it is not younger than it was.
+            if topic in oldest or not behind.get(topic):
+                age = max(time() - oldest[topic], 0.0) if topic in oldest else 0
+                CONSUMER_LAG_SECONDS.labels(topic).set(age)
 
     async def _oldest(self, waiting: Mapping[TopicPartition, int]) -> dict[str, float]:
         """When the oldest record at these offsets was appended, by topic, in seconds since the epoch."""

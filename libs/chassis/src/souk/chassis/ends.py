@@ -9,7 +9,7 @@ from typing import Any, Self
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from souk.chassis import fence
-from souk.chassis.fetching import check_fetching
+from souk.chassis.fetching import check_fetching, is_unreadable
 from souk.chassis.intake import Intake
 from souk.chassis.settings import KafkaAccess
 from souk.chassis.timers import Barrier
@@ -68,12 +68,22 @@ class LogEnds:
             for partition, offset in offsets.items():
                 consumer.seek(partition, offset)
             until = monotonic() + _FETCH_SECONDS
-            while (missing := offsets.keys() - found.keys()) and monotonic() < until:
-                for partition, records in (await consumer.getmany(*missing, timeout_ms=200)).items():
-                    found[partition] = records[0].timestamp / 1000
-                    consumer.pause(partition)
+            missing = set(offsets)
+            while missing and monotonic() < until:
+                for partition in sorted(missing):
+                    try:
+                        records = (await consumer.getmany(partition)).get(partition)
+                    except Exception as error:
+                        if not is_unreadable(error):
+                            raise
+                        missing.remove(partition)
+                    else:
+                        if records:
+                            found[partition] = records[0].timestamp / 1000
+                            missing.remove(partition)
+                await asyncio.sleep(_POLL_SECONDS)
             check_fetching(consumer)
-            consumer.pause(*missing)
+            consumer.pause(*offsets)
         except Exception:
             await self.close()
             raise

@@ -22,7 +22,8 @@ def explain(error: BaseException) -> str:
         error = wrapped
     if _is_of_an_argument(error):
         return type(error).__name__
-    return f"{type(error).__name__}: {_told(error)}"[:_LONGEST]
+    # A NUL, which pydantic quotes of what is no UUID, is no text to PostgreSQL.
+    return f"{type(error).__name__}: {_told(error)}".replace("\0", "")[:_LONGEST]
 
 
 def _is_of_an_argument(error: BaseException) -> bool:

@@ -13,6 +13,7 @@ from uuid import UUID
 from aiokafka import TopicPartition
 from sqlalchemy import ARRAY, BigInteger, SmallInteger, Text, Uuid, bindparam, text
 
+from souk.chassis import parking
 from souk.chassis.prepared import Prepared
 from souk.chassis.work import Work
 
@@ -108,12 +109,17 @@ async def take_up(
     corrected = {
         each: first[each]
         for each, position in stored.items()
-        if position.topic_id != first[each].topic_id
-        or position.next_offset > ends[each]
+        if not _is_of_this_log(position, first[each], ends[each])
         or position.next_offset < first[each].next_offset
     }
     await move(work, group, corrected)
+    anew = {each for each in corrected if not _is_of_this_log(stored[each], first[each], ends[each])}
+    await parking.outlive_logs(work, group, anew)
     return stored | corrected
+
+
+def _is_of_this_log(position: Position, start: Position, end: int) -> bool:
+    return position.topic_id == start.topic_id and position.next_offset <= end
 
 
 def _read(rows: Collection[Any]) -> dict[TopicPartition, Position]:

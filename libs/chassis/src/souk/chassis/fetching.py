@@ -1,6 +1,7 @@
 """What aiokafka's consumer keeps to itself."""
 
 from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import ConsumerStoppedError, CorruptRecordException, KafkaError, UnsupportedCodecError
 
 
 def check_fetching(consumer: AIOKafkaConsumer) -> None:
@@ -10,3 +11,15 @@ def check_fetching(consumer: AIOKafkaConsumer) -> None:
     """
     if (ended := consumer._fetcher.error_future).done():
         ended.result()
+
+
+def is_unreadable(error: Exception) -> bool:
+    """Whether aiokafka failed at a record's bytes: a checksum, a codec, a header's name that is no UTF-8.
+
+    What it took of other partitions in the same call is lost then, and at no other error.
+    """
+    if isinstance(error, ConsumerStoppedError):
+        return False
+    return not isinstance(error, KafkaError) or isinstance(
+        error, (CorruptRecordException, UnsupportedCodecError)
+    )

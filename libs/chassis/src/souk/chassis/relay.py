@@ -22,13 +22,13 @@ from typing import Any
 
 import asyncpg
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import ProducerClosed
 
 from souk.chassis import batches, envelope
 from souk.chassis.batches import Outgoing
 from souk.chassis.database import CONNECT_SECONDS, bare_dsn
 from souk.chassis.errors import explain
 from souk.chassis.metrics import RELAY_BATCH_ROWS, RELAY_BATCH_SECONDS, RELAY_FAILURES
+from souk.chassis.producers import silence
 from souk.chassis.settings import KafkaAccess
 from souk.chassis.telemetry import produce_span
 from souk.chassis.work import SHARDS, Units
@@ -51,7 +51,6 @@ _MEMBER = 1000
 """The second key of the lock that every relay shares, for counting them; shards are 0, 1, 2 …"""
 _MOST_OPEN = 1_000
 """Batches remembered of those behind which a row may still appear."""
-_CLOSE_SECONDS = 2.0
 _FIRST_RETRY, _LAST_RETRY = 0.2, 10.0
 
 _OLDEST = (
@@ -182,7 +181,7 @@ class Relay:
         finally:
             relaying.cancel()
             # First the producer, then the locks: nobody else sends while this one still could.
-            await _silence(producer)
+            await silence(producer)
             await asyncio.gather(relaying, return_exceptions=True)
             connection.terminate()
 
@@ -284,18 +283,3 @@ async def _rung(bell: asyncio.Event) -> None:
             await bell.wait()
     except TimeoutError:
         return
-
-
-async def _silence(producer: AIOKafkaProducer) -> None:
-    """Close the producer so that nothing it still holds is sent: its own stop() would flush it first."""
-    try:
-        async with asyncio.timeout(_CLOSE_SECONDS):
-            await producer.client.close()
-            sender = producer._sender
-            if sender is not None and sender.sender_task is not None:
-                sender.sender_task.cancel()
-                await asyncio.wait({sender.sender_task})
-            producer._message_accumulator.fail_all(ProducerClosed())
-            await producer.stop()
-    except Exception as error:  # noqa: BLE001  it is thrown away either way
-        log.warning("the relay's producer closed with %s", explain(error))

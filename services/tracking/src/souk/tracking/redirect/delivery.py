@@ -23,6 +23,7 @@ from aiokafka import AIOKafkaProducer
 from souk.chassis import batches, envelope
 from souk.chassis.batches import Outgoing
 from souk.chassis.clock import Clock
+from souk.chassis.producers import silence
 from souk.chassis.settings import KafkaAccess
 from souk.contracts.topic import Topic
 from souk.contracts.topics.clicks import Click
@@ -94,12 +95,13 @@ class Delivery:
                     request_timeout_ms=10_000,
                     metadata_max_age_ms=10_000,
                 )
-                await producer.start()
                 try:
+                    await producer.start()
                     await self._send_all(producer)
                 finally:
-                    async with asyncio.timeout(5):
-                        await producer.stop()
+                    # What it holds is in the spool. Its own stop() would wait for a partition that takes
+                    # nothing, and left alone it would try for ever, beside the next one.
+                    await silence(producer)
             except Exception:
                 log.warning("clicks wait for Kafka", exc_info=True)
             await asyncio.sleep(_PAUSE)
