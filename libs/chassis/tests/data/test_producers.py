@@ -52,11 +52,11 @@ async def test_a_request_that_was_connecting_is_never_sent(
 
     producer = AIOKafkaProducer(**house.kafka["campaign"].client(), enable_idempotence=True)
     await producer.start()
-    await producer.send_and_wait(house.things.name, b"1", partition=3)
+    await producer.send_and_wait(house.things.name, b"1", b"k", partition=3)
     for connection in producer.client._conns.values():
         connection.close()
     monkeypatch.setattr(aiokafka.client, "create_conn", held)
-    await producer.send(house.things.name, b"2", partition=3)
+    await producer.send(house.things.name, b"2", b"k", partition=3)
     await connecting.wait()
 
     await silence(producer)
