@@ -589,7 +589,7 @@ def _acknowledged(response: Response, unit: Unit) -> Response:
             ),
         ),
         ("lost click",),
-        ("delay", "delay", *("kill_service",) * 6),
+        ("half_open", "half_open", "cut", *("kill_service",) * 6),
         Aim(("tracking",), ("kafka",), ("tracking-redirect",)),
         lives=("tracking",),
     ),
