@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.record.util import calc_crc32c
 from confluent_kafka import TopicPartition as AdminPartition
 from confluent_kafka.admin import AdminClient
+from prometheus_client import REGISTRY
 from sqlalchemy import text
 
 from souk.chassis import breaker, consumer, fence
@@ -436,6 +437,7 @@ async def test_a_record_that_the_client_cannot_read_stops_its_partition_and_take
     async with running(house.relay().run(), runner.run()):
         await eventually(_has(house, 220))
         await eventually(lambda: _says(runner, f"{house.others.name}/6"))
+        stopped = REGISTRY.get_sample_value("souk_breaker_open", {"topic": house.others.name})
         await house.publish(*several(240))
         await eventually(_has(house, 440))
         admin = AdminClient(house.admin)
@@ -444,6 +446,7 @@ async def test_a_record_that_the_client_cannot_read_stops_its_partition_and_take
         await eventually(_has(house, 480), within=30)
 
     assert sorted(map(int, await house.applied())) == list(range(480))
+    assert stopped == 1
 
 
 async def _says(runner: IntakeRunner, words: str) -> bool:
