@@ -250,8 +250,7 @@ ALL = (
             Edit(
                 "souk.chassis.fence",
                 """\
-        if position.topic_id != first[each].topic_id
-        or position.next_offset > ends[each]
+        if not _is_of_this_log(position, first[each], ends[each])
         or position.next_offset < first[each].next_offset
 """,
                 "        if position.next_offset < first[each].next_offset\n",

@@ -154,7 +154,7 @@ class _Reading(ConsumerRebalanceListener):  # type: ignore[misc]
             return f"{len(missing)} partitions not positioned yet"
         if self._resume_at:
             stopped = ", ".join(f"{each.topic}/{each.partition}" for each in sorted(self._resume_at))
-            return f"stopped because records can't be read or applied: {stopped}"
+            return f"stopped because records can't be applied, or not even read: {stopped}"
         return None
 
     async def run(self) -> None:
