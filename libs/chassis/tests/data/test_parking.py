@@ -136,9 +136,7 @@ async def test_the_next_valid_state_of_a_key_supersedes_what_is_parked_of_it(hou
     assert [each.key for each in await deadletter.list_parked(house.billing)] == [str(other)]
 
 
-async def test_what_is_parked_of_a_log_that_is_no_more_keeps_its_place_and_is_superseded(
-    house: House,
-) -> None:
+async def test_what_is_parked_of_a_log_that_is_no_more_stays_and_is_superseded(house: House) -> None:
     key, other = uuid4(), uuid4()
     intake = house.intake()
     async with running(house.runner(intake).run()):
