@@ -25,10 +25,10 @@ _TWO_MINUTES_HAVE = {
     *("draft", "approve", "raise", "edit", "join", "accept", "click", "order", "refund"),
     *("sent_email", "sent_push"),
 }
-"""Whatever else the machine does. Posts and payments come with the days of a campaign, of which half a machine
+"""Whatever else the machine does. Posts and payments come with a campaign's days, of which half a machine
 gets through too few: whole plays are held to them (`tell_absent`)."""
 _LOAD_SECONDS = 30.0
-"""In each of two rounds: the payment run is due after some 45 s of load, and people have to be paid then."""
+"""In each of two rounds: the payment run is due after some 45 s of load."""
 _NEW = os.environ.get("SOUK_FAULTS_SEED") or str(random.SystemRandom().randrange(1, 1_000_000))
 """Of the long tests; set it to have them play the same again."""
 
