@@ -210,15 +210,18 @@ def test_a_gateway_elsewhere_than_at_its_usual_port_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("SOUK_GATEWAY_PORT", raising=False)
-    with socket.socket() as other, suppress(OSError):
-        other.bind(("127.0.0.1", suite.DEFAULT_GATEWAY_PORT))
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
         other.listen()
+        usual = other.getsockname()[1]
+        monkeypatch.setattr(suite, "DEFAULT_GATEWAY_PORT", usual)
+        monkeypatch.setattr(progress, "DEFAULT_GATEWAY_PORT", usual)
         specs_of(tmp_path)
 
     progress.show_addresses(Folder(tmp_path), servers_only=False, took=1.0)
 
     assert re.search(
-        r"^Port 8080 is in use, so the gateway is at http://127\.0\.0\.1:\d+; "
+        rf"^Port {usual} is in use, so the gateway is at http://127\.0\.0\.1:\d+; "
         r"set SOUK_GATEWAY_PORT to choose\.$",
         capsys.readouterr().out,
         re.MULTILINE,
