@@ -12,6 +12,7 @@ import asyncio
 import logging
 import os
 import struct
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -85,7 +86,13 @@ class Spool:
         self._segment_bytes = segment_bytes
         self._most_known = 2 * most_keyed
         self._ids = Keyed(folder, most_keyed)
-        self._known: dict[bytes, asyncio.Future[None] | None] = dict.fromkeys(self._ids.load())
+        # A set and the order of its arrivals: a dict from which the oldest goes all the time grows, by the
+        # places that are left empty, to three times of what it holds.
+        self._known: set[bytes] = set()
+        self._arrived: deque[bytes] = deque()
+        for keyed in self._ids.load():
+            self._know(keyed)
+        self._being_written: dict[bytes, asyncio.Future[None]] = {}
         self._frames: list[bytes] = []
         self._keyed: list[bytes] = []
         self._waiting: list[asyncio.Future[None]] = []
@@ -111,8 +118,7 @@ class Spool:
                 # A kill may have come between a click and the note of its id.
                 for each in whole:
                     if each.id.version == KEYED_VERSION:
-                        self._known[each.id.bytes] = None
-                self._forget()
+                        self._know(each.id.bytes)
             else:
                 path.unlink()
         return found
@@ -134,13 +140,14 @@ class Spool:
         if keyed is None:
             await self._written(frame)
             return
-        if keyed not in self._known:
+        if keyed in self._known:
+            return
+        if (first := self._being_written.get(keyed)) is None:
             self._keyed.append(keyed)
-            self._known[keyed] = first = self._written(frame)
+            self._being_written[keyed] = first = self._written(frame)
             first.add_done_callback(partial(self._remember, keyed))
-        if (first_written := self._known[keyed]) is not None:
-            # Who goes away leaves it to who asks again.
-            await asyncio.shield(first_written)
+        # Who goes away leaves it to who asks again.
+        await asyncio.shield(first)
 
     def _written(self, frame: bytes) -> asyncio.Future[None]:
         """Done when the frame is on disk."""
@@ -152,15 +159,16 @@ class Spool:
         return written
 
     def _remember(self, keyed: bytes, written: asyncio.Future[None]) -> None:
-        if written.cancelled() or written.exception():
-            del self._known[keyed]
-            return
-        self._known[keyed] = None
-        self._forget()
+        del self._being_written[keyed]
+        if not written.cancelled() and written.exception() is None:
+            self._know(keyed)
 
-    def _forget(self) -> None:
-        while len(self._known) > self._most_known and self._known[oldest := next(iter(self._known))] is None:
-            del self._known[oldest]
+    def _know(self, keyed: bytes) -> None:
+        if keyed not in self._known:
+            self._known.add(keyed)
+            self._arrived.append(keyed)
+            if len(self._arrived) > self._most_known:
+                self._known.remove(self._arrived.popleft())
 
     async def run(self) -> None:
         """Write and sync what has gathered, again and again: one sync for all who wait."""
