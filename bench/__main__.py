@@ -23,6 +23,11 @@ import psutil
 from harness import Result, Size
 from page import between, bound, number, page, shown
 
+# The hour trades as the fault rig does, and both say alike which commit they played.
+sys.path.append(str(Path(__file__).parents[1] / "tests/faults"))
+
+from source import commit
+
 WORKLOADS: Mapping[str, str] = {
     "relay": "relay",
     "intake": "intake",
@@ -81,6 +86,7 @@ def main() -> int:
 
 def _machine(quick: bool) -> dict[str, Any]:
     return {
+        "commit": commit(),
         "command": f"python bench {' '.join(sys.argv[1:])}".strip(),
         "quick": quick,
         "processor": _processor(),

@@ -15,7 +15,6 @@ old in it is collected only when it is full. Looked at are
 import asyncio
 import os
 import random
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,22 +26,19 @@ from statistics import median
 from typing import Any
 
 import asyncpg
+import bounds
 import psutil
+import videos
+from cluster import Cluster, cluster
 from confluent_kafka.admin import AdminClient, ConfigResource
 from harness import Result, Size
+from history import History
+from market import Market
 
 from souk.chassis.clock import ManualClock
 from souk.contracts.topic import SERVICES
 from souk.contracts.topics import TOPICS
 from souk.local import clock, provision
-
-sys.path.append(str(Path(__file__).parents[1] / "tests/faults"))
-
-import bounds
-import videos
-from cluster import Cluster, cluster
-from history import History
-from market import Market
 
 _OPENING = datetime(2017, 1, 2, 6, tzinfo=UTC)
 _TICK_SECONDS, _PACE = 0.25, timedelta(hours=3)

@@ -25,6 +25,7 @@ from market import Market
 from mutants import Aim, Mutant, launcher
 from plans import Plan, Planned, parts
 from scene import Scene
+from source import commit
 from watch import Watch
 
 from souk.chassis.clock import ManualClock
@@ -62,15 +63,16 @@ _LONGEST = 15.0, 30.0
 class Report:
     """What came of it.
 
-    load_seconds: of each round. broken: what was found, in words. about: what was asked of its subjects and
-    what happened meanwhile. faults, failed: those that were carried out, and those that could not be. load:
-    how often there was each kind of it. looks: by what was looked at under load, how often it was compared.
-    caught: by mutant, in which round and by what first.
+    load_seconds: of each round. commit: of the checkout that was played. broken: what was found, in words.
+    about: what was asked of its subjects and what happened meanwhile. faults, failed: those that were carried
+    out, and those that could not be. load: how often there was each kind of it. looks: by what was looked at
+    under load, how often it was compared. caught: by mutant, in which round and by what first.
     """
 
     seed: int
     plan: Plan = ()
     load_seconds: float = 0.0
+    commit: str = ""
     rounds: int = 0
     faults: Counter[str] = field(default_factory=Counter)
     failed: list[str] = field(default_factory=list)
@@ -147,7 +149,7 @@ async def play(
 
     mutants: what to run in the suite's place until each is caught. control: but the suite as it is.
     """
-    report, history, began = Report(seed, plan, seconds), History(), time.monotonic()
+    report, history, began = Report(seed, plan, seconds, commit()), History(), time.monotonic()
     kept = Kept()
     aims = {each.name: each.aim for each in mutants}
     start = launcher([each.name for each in mutants]) if mutants and not control else ()
