@@ -12,6 +12,7 @@ from souk.chassis import envelope
 from souk.chassis.database import is_transient
 from souk.chassis.errors import explain
 from souk.chassis.intake import Intake
+from souk.chassis.sets import among
 from souk.chassis.tables import parked
 from souk.chassis.work import Units, Work
 
@@ -80,7 +81,7 @@ async def retry(
     """
     wanted = select(parked.c.id).where(parked.c.id > after, parked.c.group == intake.group)
     if ids is not None:
-        wanted = wanted.where(parked.c.id.in_(ids))
+        wanted = wanted.where(among(parked.c.id, ids))
     async with units.begin(read_only=True) as work:
         chosen = (await work.execute(wanted.order_by(parked.c.id).limit(min(limit, MOST)))).scalars().all()
     applied = failed = 0
@@ -114,7 +115,7 @@ async def _retry_one(intake: Intake, record: int, work: Work) -> bool:
 async def drop(units: Units, ids: Sequence[int]) -> int:
     """Forget parked records for good; how many there were. Their copies on `<group>.dlq` stay 30 days."""
     async with units.begin() as work:
-        result = await work.execute(delete(parked).where(parked.c.id.in_(ids)))
+        result = await work.execute(delete(parked).where(among(parked.c.id, ids)))
     return result.rowcount
 
 

@@ -11,6 +11,7 @@ from souk.billing.domain.books import Kind
 from souk.billing.store.books import PARTICIPATION
 from souk.billing.store.sets import from_arrays
 from souk.billing.store.tables import account, item, participation
+from souk.chassis.sets import among
 from souk.chassis.work import Work
 
 _TOLD = ("id", "campaign_id", "influencer_id", "source_version", "joined_at", "commission", "followers_base")
@@ -38,7 +39,7 @@ async def keep_participations(work: Work, rows: Sequence[Mapping[str, Any]]) -> 
     rows: in the order of arrival, one for each id. Their campaigns' accounts are locked.
     """
     ids = [row["id"] for row in rows]
-    found = await work.fetch_all(select(participation).where(participation.c.id.in_(ids)))
+    found = await work.fetch_all(select(participation).where(among(participation.c.id, ids)))
     before = {row.id: row for row in found}
     newer = [
         row
@@ -52,16 +53,16 @@ async def keep_participations(work: Work, rows: Sequence[Mapping[str, Any]]) -> 
 
 
 async def set_behind(work: Work, campaigns: Collection[UUID], *, behind: bool) -> None:
-    await work.execute(update(account).where(account.c.id.in_(list(campaigns))).values(behind=behind))
+    await work.execute(update(account).where(among(account.c.id, campaigns)).values(behind=behind))
 
 
 async def unsettle(work: Work, campaigns: Collection[UUID]) -> None:
     """The campaigns go on: their links earn again, and what was approved of them stays payable."""
     ids = list(campaigns)
-    await work.execute(update(account).where(account.c.id.in_(ids)).values(settled_at=None))
+    await work.execute(update(account).where(among(account.c.id, ids)).values(settled_at=None))
     await work.execute(
         update(item)
-        .where(item.c.campaign_id.in_(ids), item.c.kind == int(Kind.LINK), item.c.approved_at.is_not(None))
+        .where(among(item.c.campaign_id, ids), item.c.kind == int(Kind.LINK), item.c.approved_at.is_not(None))
         .values(approved_at=None)
     )
 

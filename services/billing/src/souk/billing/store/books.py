@@ -13,6 +13,7 @@ from souk.billing.domain.books import Books, Counted, Fact, Item, Kind, Particip
 from souk.billing.store.sets import columns, from_arrays, from_rows
 from souk.billing.store.tables import account, item, participation, queued_fact
 from souk.chassis.prepared import Prepared
+from souk.chassis.sets import among
 from souk.chassis.work import Work
 from souk.contracts.money import BasisPoints
 from souk.contracts.topics.campaigns import Rates
@@ -215,7 +216,7 @@ async def waiting(
         .limit(limit)
     )
     if participations is not None:
-        query = query.where(item.c.participation_id.in_(list(participations)))
+        query = query.where(among(item.c.participation_id, participations))
     return [_item(row).fact for row in await _items(work, query, campaigns)]
 
 

@@ -9,6 +9,7 @@ from souk.billing.domain.books import Kind
 from souk.billing.store.tables import account, entry, item, participation, posting
 from souk.billing.store.tenants import of_either
 from souk.chassis.auth import Principal
+from souk.chassis.sets import among
 from souk.chassis.work import Work
 
 _ITEM_COUNTS = ("posts", "views", "likes", "comments", "shares", "clicks", "conversions")
@@ -65,5 +66,5 @@ def entries_of(participation_id: UUID) -> Select[Any]:
 
 
 async def legs_of(work: Work, entries: list[int]) -> list[Row[Any]]:
-    query = select(posting).where(posting.c.entry_id.in_(entries)).order_by(posting.c.id)
+    query = select(posting).where(among(posting.c.entry_id, entries)).order_by(posting.c.id)
     return list(await work.fetch_all(query))

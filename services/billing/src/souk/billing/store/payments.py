@@ -20,6 +20,7 @@ from souk.billing.store.tables import (
     payment_run,
     posting,
 )
+from souk.chassis.sets import among
 from souk.chassis.tables import timer
 from souk.chassis.work import Work
 
@@ -100,9 +101,7 @@ async def owed(work: Work, influencers: Collection[UUID], cut_off: datetime) -> 
             (-func.sum(t.amount)).label("owed"),
         )
         .join(participation, participation.c.id == t.owner_id)
-        .where(
-            t.account == "payable", t.influencer_id.in_(list(influencers)), or_(t.at < cut_off, t.of_payment)
-        )
+        .where(t.account == "payable", among(t.influencer_id, influencers), or_(t.at < cut_off, t.of_payment))
         .group_by(t.influencer_id, t.currency, t.owner_id, participation.c.id)
         .having(func.sum(t.amount) != 0)
         .order_by(t.influencer_id, t.currency, participation.c.joined_at, participation.c.arrival)
@@ -118,7 +117,7 @@ async def made_in(work: Work, run: date, influencers: Collection[UUID]) -> set[t
     """Influencer and currency of the payments that the run has made already."""
     rows = await work.fetch_all(
         select(payment.c.influencer_id, payment.c.currency).where(
-            payment.c.run == run, payment.c.influencer_id.in_(list(influencers))
+            payment.c.run == run, among(payment.c.influencer_id, influencers)
         )
     )
     return {(row.influencer_id, row.currency) for row in rows}
@@ -128,7 +127,7 @@ async def answer_requests(work: Work, run: date, cut_off: datetime, influencers:
     await work.execute(
         update(payment_request)
         .where(
-            payment_request.c.influencer_id.in_(list(influencers)),
+            among(payment_request.c.influencer_id, influencers),
             payment_request.c.run.is_(None),
             payment_request.c.requested_at < cut_off,
         )
@@ -155,7 +154,7 @@ async def request(work: Work, influencer_id: UUID) -> Row[Any]:
 
 
 async def lock(work: Work, payments: Collection[UUID]) -> Sequence[Row[Any]]:
-    query = select(payment).where(payment.c.id.in_(list(payments))).order_by(payment.c.id).with_for_update()
+    query = select(payment).where(among(payment.c.id, payments)).order_by(payment.c.id).with_for_update()
     return await work.fetch_all(query)
 
 

@@ -13,6 +13,7 @@ from souk.campaign.domain.status import Judgement, Status, status_of
 from souk.campaign.store.tables import budget, campaign
 from souk.chassis.auth import Principal
 from souk.chassis.problems import Refused
+from souk.chassis.sets import among
 from souk.chassis.work import Work
 from souk.contracts.ids import OrganisationId
 from souk.contracts.reasons import Reason
@@ -124,7 +125,7 @@ async def move_drafts(work: Work, advertiser_id: UUID, agency_id: UUID | None) -
     ids = [row.id for row in await work.fetch_all(drafts)]
     await work.execute(
         update(campaign)
-        .where(campaign.c.id.in_(ids))
+        .where(among(campaign.c.id, ids))
         .values(
             version=campaign.c.version + 1,
             changed_at=work.now,
@@ -134,7 +135,7 @@ async def move_drafts(work: Work, advertiser_id: UUID, agency_id: UUID | None) -
             agency_margin=0,
         )
     )
-    return list(await work.fetch_all(_judged().where(campaign.c.id.in_(ids)).order_by(campaign.c.id)))
+    return list(await work.fetch_all(_judged().where(among(campaign.c.id, ids)).order_by(campaign.c.id)))
 
 
 async def after(work: Work, after_id: UUID | None, limit: int) -> list[Campaign]:

@@ -12,6 +12,7 @@ from souk.campaign.store.tables import organisation, user
 from souk.chassis.auth import Principal
 from souk.chassis.prepared import Prepared
 from souk.chassis.problems import Refused
+from souk.chassis.sets import among
 from souk.chassis.work import Work
 from souk.contracts.permissions import Area, Level
 from souk.contracts.reasons import Reason
@@ -71,7 +72,7 @@ async def unknown_staff(work: Work, ids: Collection[UUID]) -> set[UUID]:
     statement = (
         select(user.c.id)
         .join(organisation, organisation.c.id == user.c.organisation_id)
-        .where(user.c.id.in_(ids), user.c.active, organisation.c.kind == "platform")
+        .where(among(user.c.id, ids), user.c.active, organisation.c.kind == "platform")
     )
     return set(ids) - {row.id for row in await work.fetch_all(statement)}
 
@@ -124,7 +125,7 @@ async def after(work: Work, after_id: UUID | None, limit: int) -> list[User]:
     rows = await work.fetch_all(statement)
     # Asked for once the users are locked: in one statement with them it could be as of before the wait.
     homes = select(organisation.c.id, organisation.c.active).where(
-        organisation.c.id.in_({row.organisation_id for row in rows})
+        among(organisation.c.id, {row.organisation_id for row in rows})
     )
     in_service = {home.id: home.active for home in await work.fetch_all(homes)}
     return [user_state(row, in_service=in_service[row.organisation_id]) for row in rows]

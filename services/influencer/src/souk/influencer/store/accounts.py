@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import Row, select
 
+from souk.chassis.sets import among
 from souk.chassis.work import Work
 from souk.contracts.ids import AccountId
 from souk.influencer.domain.eligibility import Account, Profile
@@ -14,7 +15,7 @@ from souk.influencer.store.tables import account
 
 async def of_influencers(work: Work, influencers: Collection[UUID]) -> Mapping[UUID, Sequence[Account]]:
     rows = await work.fetch_all(
-        select(account).where(account.c.influencer_id.in_(influencers)).order_by(account.c.id)
+        select(account).where(among(account.c.influencer_id, influencers)).order_by(account.c.id)
     )
     found: dict[UUID, list[Account]] = {influencer: [] for influencer in influencers}
     for row in rows:

@@ -23,6 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
 
+from souk.chassis.sets import among
 from souk.chassis.work import Work
 from souk.contracts.topics.announcements import Announcement, Recipient
 from souk.influencer.store.campaigns import brief_of
@@ -85,7 +86,7 @@ async def lock(work: Work, occasion: Occasion, subject: str) -> Row[Any] | None:
 
 async def campaigns_of(work: Work, row: Row[Any]) -> Sequence[Row[Any]]:
     return await work.fetch_all(
-        select(campaign).where(campaign.c.id.in_(row.campaign_ids)).order_by(campaign.c.id)
+        select(campaign).where(among(campaign.c.id, row.campaign_ids)).order_by(campaign.c.id)
     )
 
 
@@ -129,7 +130,7 @@ async def add_recipients(work: Work, row: Row[Any], end: Row[Any] | None) -> Non
         .join_from(decision, influencer, of.id == decision.c.influencer_id)
         .join(campaign, campaign.c.id == decision.c.campaign_id)
         .where(
-            decision.c.campaign_id.in_(row.campaign_ids),
+            among(decision.c.campaign_id, row.campaign_ids),
             decision.c.effect == "announced",
             decision.c.decided_at == row.decided_at,
             within(row, end),
@@ -223,7 +224,7 @@ async def lock_campaign(work: Work, campaign_id: UUID) -> Row[Any] | None:
 
 async def mark(work: Work, ids: Collection[UUID], **moments: datetime) -> None:
     """moments: `based_at`, `upcoming_announced_at` or `started_announced_at`."""
-    await work.execute(update(campaign).where(campaign.c.id.in_(ids)).values(**moments))
+    await work.execute(update(campaign).where(among(campaign.c.id, ids)).values(**moments))
 
 
 async def after(work: Work, after_id: UUID | None, limit: int) -> list[Announcement]:

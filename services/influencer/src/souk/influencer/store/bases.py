@@ -5,6 +5,7 @@ from uuid import UUID
 
 from sqlalchemy import select, update
 
+from souk.chassis.sets import among
 from souk.chassis.work import Work
 from souk.contracts.ids import ParticipationId
 from souk.influencer.domain.participation import Participation
@@ -34,7 +35,7 @@ async def take(work: Work, ids: Sequence[ParticipationId]) -> list[Participation
     rows = await work.fetch_all(
         update(participation)
         .where(
-            participation.c.id.in_(ids),
+            among(participation.c.id, ids),
             account.c.id == participation.c.account_id,
             account.c.followers.is_not(None),
         )

@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Row, Select, literal, select
 from sqlalchemy.dialects.postgresql import insert
 
 from souk.chassis.auth import Principal
+from souk.chassis.sets import among
 from souk.chassis.work import Work
 from souk.contracts.ids import CampaignId
 from souk.contracts.topics.campaigns import Audience
@@ -36,7 +37,7 @@ async def hold(work: Work, ids: Collection[UUID]) -> dict[CampaignId, Row[Any]]:
     So what a joiner was let in on is what is known when the join commits (domain.md §3). A verdict that isn't
     here yet gets a placeholder, for the first one may be that the budget is exhausted.
     """
-    known = select(campaign.c.id).where(campaign.c.id.in_(ids)).order_by(campaign.c.id)
+    known = select(campaign.c.id).where(among(campaign.c.id, ids)).order_by(campaign.c.id)
     await work.execute(known.with_for_update(read=True))
     await work.execute(
         insert(budget)
@@ -47,9 +48,9 @@ async def hold(work: Work, ids: Collection[UUID]) -> dict[CampaignId, Row[Any]]:
         .on_conflict_do_nothing()
     )
     await work.execute(
-        select(budget.c.id).where(budget.c.id.in_(ids)).order_by(budget.c.id).with_for_update(read=True)
+        select(budget.c.id).where(among(budget.c.id, ids)).order_by(budget.c.id).with_for_update(read=True)
     )
-    rows = await work.fetch_all(with_verdict().where(campaign.c.id.in_(ids)))
+    rows = await work.fetch_all(with_verdict().where(among(campaign.c.id, ids)))
     return {CampaignId(row.id): row for row in rows}
 
 

@@ -8,6 +8,7 @@ from sqlalchemy import Row, case, func, select, update
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 
 from souk.chassis.auth import Principal
+from souk.chassis.sets import among
 from souk.chassis.store import upsert_newer
 from souk.chassis.work import Work
 from souk.contracts.permissions import Area, Level
@@ -46,7 +47,10 @@ BRIEF = frozenset(
 async def lock_campaigns(work: Work, ids: Collection[UUID]) -> dict[UUID, Row[Any]]:
     """Copies as they are before newer states are kept, locked in the order of their ids."""
     rows = await work.fetch_all(
-        select(campaign).where(campaign.c.id.in_(ids)).order_by(campaign.c.id).with_for_update(key_share=True)
+        select(campaign)
+        .where(among(campaign.c.id, ids))
+        .order_by(campaign.c.id)
+        .with_for_update(key_share=True)
     )
     return {row.id: row for row in rows}
 
@@ -87,7 +91,7 @@ async def keep_accounts(work: Work, states: Sequence[Account]) -> None:
             ),
         )
         .ext(distinct_on(account.c.influencer_id))
-        .where(account.c.influencer_id.in_(influencers))
+        .where(among(account.c.influencer_id, influencers))
         .order_by(account.c.influencer_id, account.c.followers.desc().nulls_last(), account.c.id)
     )
     statement = insert(reach).from_select(["influencer_id", "followers", "engagement"], largest)
@@ -104,7 +108,7 @@ async def keep_accounts(work: Work, states: Sequence[Account]) -> None:
 
 async def forget_handles(work: Work, influencers: Collection[UUID]) -> None:
     """An erased influencer's handles are nowhere, whenever their accounts' states arrive."""
-    erased = select(influencer.c.id).where(influencer.c.id.in_(influencers), influencer.c.erased)
+    erased = select(influencer.c.id).where(among(influencer.c.id, influencers), influencer.c.erased)
     await work.execute(update(account).where(account.c.influencer_id.in_(erased)).values(handle=""))
 
 
@@ -159,5 +163,5 @@ async def levels_of(work: Work, who: Principal) -> Mapping[Area, Level]:
 
 async def kinds_of(work: Work, ids: Collection[UUID]) -> dict[UUID, str]:
     """Kinds of the organisations that are known already."""
-    query = select(organisation.c.id, organisation.c.kind).where(organisation.c.id.in_(ids))
+    query = select(organisation.c.id, organisation.c.kind).where(among(organisation.c.id, ids))
     return {row.id: row.kind for row in await work.fetch_all(query)}

@@ -24,6 +24,7 @@ from sqlalchemy import (
     or_,
 )
 
+from souk.chassis.sets import among
 from souk.influencer.domain.eligibility import DEFAULT_CONNECTIONS, Brief, Profile, age_on, asks_for_account
 from souk.influencer.store.tables import account, campaign, influencer
 
@@ -35,19 +36,19 @@ def influencers_for(brief: Brief, day: date) -> ColumnElement[bool]:
     if brief.visibility == "closed":
         rules.append(influencer.c.signed_up_at <= brief.created_at)
     if audience.regions:
-        rules.append(influencer.c.region.in_(audience.regions))
+        rules.append(among(influencer.c.region, audience.regions))
     if audience.categories:
         rules.append(influencer.c.categories.overlap(_texts(audience.categories)))
     if audience.genders:
-        rules.append(influencer.c.gender.in_(audience.genders))
+        rules.append(among(influencer.c.gender, audience.genders))
     rules += aged(audience.age_min, audience.age_max, day)
     if asks_for_account(audience):
         matches = [
             account.c.influencer_id == influencer.c.id,
-            account.c.connection.in_(audience.connections or DEFAULT_CONNECTIONS),
+            among(account.c.connection, audience.connections or DEFAULT_CONNECTIONS),
         ]
         if audience.platforms:
-            matches.append(account.c.platform.in_(audience.platforms))
+            matches.append(among(account.c.platform, audience.platforms))
         if audience.followers_min is not None:
             matches.append(account.c.followers >= audience.followers_min)
         if audience.followers_max is not None:

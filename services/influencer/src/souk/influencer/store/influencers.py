@@ -8,6 +8,7 @@ from sqlalchemy import Row, Table, select, true, update
 from sqlalchemy.dialects.postgresql import insert
 
 from souk.chassis.auth import Principal
+from souk.chassis.sets import among
 from souk.chassis.work import Work
 from souk.contracts.ids import InfluencerId
 from souk.contracts.topics.contacts import Contact, PushSubscription
@@ -44,7 +45,7 @@ async def lock_many(work: Work, ids: Sequence[UUID], who: Principal | None) -> d
     mine = true() if who is None else own_influencers(who)
     rows = await work.fetch_all(
         select(influencer)
-        .where(influencer.c.id.in_(ids), influencer.c.erased.is_(False), mine)
+        .where(among(influencer.c.id, ids), influencer.c.erased.is_(False), mine)
         .order_by(influencer.c.id)
         .with_for_update(key_share=True)
     )
@@ -60,7 +61,7 @@ async def insert_new(work: Work, table: Table, rows: Sequence[Mapping[str, Any]]
 
 
 async def existing(work: Work, table: Table, ids: Sequence[UUID]) -> dict[UUID, Row[Any]]:
-    rows = await work.fetch_all(select(table).where(table.c.id.in_(ids)))
+    rows = await work.fetch_all(select(table).where(among(table.c.id, ids)))
     return {row.id: row for row in rows}
 
 

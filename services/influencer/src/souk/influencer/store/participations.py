@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import Row, Select, select
 
 from souk.chassis.auth import Principal
+from souk.chassis.sets import among
 from souk.chassis.store import upsert_newer
 from souk.chassis.work import Work
 from souk.contracts.ids import CampaignId, InfluencerId, ParticipationId
@@ -64,7 +65,7 @@ async def find_many(
 ) -> dict[ParticipationId, Participation]:
     """Without a lock: to learn whose they are."""
     rows = await work.fetch_all(
-        select(participation).where(participation.c.id.in_(ids), own_participations(who))
+        select(participation).where(among(participation.c.id, ids), own_participations(who))
     )
     return {ParticipationId(row.id): of_row(row) for row in rows}
 
@@ -73,7 +74,7 @@ async def lock_many(work: Work, ids: Collection[ParticipationId]) -> dict[Partic
     """Locked in the order of their ids; their influencers are locked before."""
     rows = await work.fetch_all(
         select(participation)
-        .where(participation.c.id.in_(ids))
+        .where(among(participation.c.id, ids))
         .order_by(participation.c.id)
         .with_for_update()
     )
@@ -86,7 +87,7 @@ async def lock_of(
     """Those that exist, by influencer; the influencers are locked, so no other can come into being."""
     rows = await work.fetch_all(
         select(participation)
-        .where(participation.c.campaign_id == campaign_id, participation.c.influencer_id.in_(influencers))
+        .where(participation.c.campaign_id == campaign_id, among(participation.c.influencer_id, influencers))
         .order_by(participation.c.id)
         .with_for_update()
     )

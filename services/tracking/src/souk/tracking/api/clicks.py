@@ -11,6 +11,7 @@ from souk.chassis.auth import Principal, allowed
 from souk.chassis.http import Routes, WorkDep
 from souk.chassis.paging import CursorDep, Page
 from souk.chassis.problems import Refused
+from souk.chassis.sets import among
 from souk.contracts.reasons import Reason
 from souk.tracking.api.tenants import own_campaign, reaches
 from souk.tracking.domain.clicks import Verdict
@@ -82,7 +83,7 @@ async def reverse_clicks(body: ReverseClicks, work: WorkDep, who: Manager) -> Re
     own = select(campaign.c.id).where(own_campaign(who))
     rows = await work.fetch_all(
         select(click.c.id, click.c.link_id, click.c.campaign_id).where(
-            click.c.id.in_(body.ids), click.c.campaign_id.in_(own)
+            among(click.c.id, body.ids), click.c.campaign_id.in_(own)
         )
     )
     return ReversedOut(changed=await handlers.reverse(work, rows, taken_back=body.reversed))

@@ -13,6 +13,7 @@ from souk.chassis.etag import set_etag
 from souk.chassis.http import Routes, WorkDep
 from souk.chassis.paging import CursorDep, Page
 from souk.chassis.problems import Refused
+from souk.chassis.sets import among
 from souk.chassis.work import Work
 from souk.contracts.reasons import Reason
 from souk.contracts.topics.campaigns import Platform
@@ -143,9 +144,9 @@ async def list_snapshots(post_id: UUID, work: WorkDep, who: Viewer, cursor: Curs
 @routes.post("/approve")
 async def approve_posts(body: ApprovePosts, work: WorkDep, who: Manager) -> ApprovedOut:
     """At most 500 a request. Posts in other states stay as they are; approved ones are approved once."""
-    conditions = [post.c.status.in_(body.statuses), reaches(who, post)]
+    conditions = [among(post.c.status, body.statuses), reaches(who, post)]
     if body.post_ids is not None:
-        conditions.append(post.c.id.in_(body.post_ids))
+        conditions.append(among(post.c.id, body.post_ids))
     else:
         owned = select(campaign.c.id).where(campaign.c.id == body.campaign_id, own_campaign(who))
         if await work.scalar(owned) is None:

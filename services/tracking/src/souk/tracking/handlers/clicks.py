@@ -9,13 +9,13 @@ from uuid import UUID
 
 from sqlalchemy import Row
 
+from souk.chassis.sets import among
 from souk.chassis.work import Work
 from souk.contracts.ids import ParticipationId, link_id
 from souk.contracts.topics.clicks import Click
 from souk.tracking.domain.clicks import Hit, Judged, Period, Verdict, decide, difference
 from souk.tracking.store import clicks as store
 from souk.tracking.store import copies, links
-from souk.tracking.store.sets import among
 from souk.tracking.store.tables import click, link
 
 _PAIRS_AT_ONCE = 2000

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Row
 
+from souk.chassis.sets import among
 from souk.chassis.work import Work
 from souk.contracts.ids import CampaignId, conversion_id
 from souk.tracking.domain.conversions import (
@@ -22,7 +23,6 @@ from souk.tracking.domain.conversions import (
 )
 from souk.tracking.store import conversions as store
 from souk.tracking.store import copies
-from souk.tracking.store.sets import among
 from souk.tracking.store.tables import conversion
 
 _FOLLOWED_AT_ONCE = 1000

@@ -7,11 +7,11 @@ from uuid import UUID
 
 from sqlalchemy import Row
 
+from souk.chassis.sets import among
 from souk.chassis.work import Work
 from souk.tracking.domain.posts import Standing, counting
 from souk.tracking.store import copies
 from souk.tracking.store import posts as store
-from souk.tracking.store.sets import among
 from souk.tracking.store.tables import post
 
 

@@ -4,9 +4,9 @@ from collections.abc import Collection
 from uuid import UUID
 
 from souk.chassis import idempotency
+from souk.chassis.sets import among
 from souk.chassis.work import Work
 from souk.tracking.store import accounts, contents, copies, posts, unsent
-from souk.tracking.store.sets import among
 from souk.tracking.store.tables import post
 
 

@@ -6,11 +6,11 @@ from uuid import UUID
 
 from sqlalchemy import Row
 
+from souk.chassis.sets import among
 from souk.chassis.work import Work
 from souk.contracts.ids import LinkId, ParticipationId, link_id
 from souk.tracking.domain.links import can_lead_to, slug_of
 from souk.tracking.store import links as store
-from souk.tracking.store.sets import among
 from souk.tracking.store.tables import link
 
 _FOLLOWED_AT_ONCE = 1000

@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Row
 
 from souk.chassis.problems import Refused
+from souk.chassis.sets import among
 from souk.chassis.work import Work
 from souk.contracts.reasons import Reason
 from souk.contracts.topics.earnings import Earning
@@ -15,7 +16,6 @@ from souk.tracking.domain import posts as rules
 from souk.tracking.handlers.counting import publish, recount
 from souk.tracking.store import copies
 from souk.tracking.store import posts as store
-from souk.tracking.store.sets import among
 from souk.tracking.store.tables import post
 
 MOST_POSTS = 500

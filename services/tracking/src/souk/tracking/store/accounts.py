@@ -9,9 +9,9 @@ from uuid import UUID
 from sqlalchemy import Row, bindparam, exists, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from souk.chassis.sets import among
 from souk.chassis.work import Work
 from souk.contracts.topics.accounts import Account
-from souk.tracking.store.sets import among
 from souk.tracking.store.tables import account, campaign, content, follower_snapshot, participation
 
 
@@ -40,7 +40,7 @@ async def insert_new(work: Work, rows: Sequence[Mapping[str, Any]]) -> None:
 async def lock_by_external(work: Work, platform: str, externals: Collection[str]) -> Sequence[Row[Any]]:
     return await work.fetch_all(
         select(account)
-        .where(account.c.platform == platform, account.c.external_id.in_(externals))
+        .where(account.c.platform == platform, among(account.c.external_id, externals))
         .order_by(account.c.id)
         .with_for_update()
     )
@@ -50,7 +50,7 @@ async def lock_connected(work: Work, ids: Collection[UUID]) -> Sequence[Row[Any]
     """Those that are connected still: an erasure may have come while the platform was asked."""
     return await work.fetch_all(
         select(account)
-        .where(account.c.id.in_(ids), account.c.connection == "connected")
+        .where(among(account.c.id, ids), account.c.connection == "connected")
         .order_by(account.c.id)
         .with_for_update()
     )

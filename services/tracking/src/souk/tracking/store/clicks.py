@@ -24,9 +24,10 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 
 from souk.chassis.prepared import Found, Prepared
+from souk.chassis.sets import among
 from souk.chassis.work import Work
 from souk.contracts.topics.clicks import Click
-from souk.tracking.store.sets import among, arrays, given, taken
+from souk.tracking.store.sets import arrays, given, taken
 from souk.tracking.store.tables import campaign, click, link, participation
 
 Pair = tuple[UUID, str]

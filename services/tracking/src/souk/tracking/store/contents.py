@@ -6,13 +6,14 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, and_, bindparam, delete, exists, func, or_, select, text, tuple_, update
+from sqlalchemy import Row, and_, bindparam, delete, exists, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
+from souk.chassis.sets import among
 from souk.chassis.work import Work
 from souk.tracking.domain.metrics import MOST_PREVIOUS
 from souk.tracking.domain.posts import FOLLOWED
-from souk.tracking.store.sets import among
+from souk.tracking.store.sets import all_among
 from souk.tracking.store.tables import account, campaign, content, participation, post
 
 Key = tuple[UUID, str]
@@ -26,7 +27,7 @@ async def add_listed(work: Work, rows: Sequence[Mapping[str, Any]]) -> None:
 
 async def known_ids(work: Work, accounts: Collection[UUID]) -> dict[UUID, set[str]]:
     rows = await work.fetch_all(
-        select(content.c.account_id, content.c.external_id).where(content.c.account_id.in_(accounts))
+        select(content.c.account_id, content.c.external_id).where(among(content.c.account_id, accounts))
     )
     known: dict[UUID, set[str]] = {each: set() for each in accounts}
     for row in rows:
@@ -107,7 +108,7 @@ async def wanted(work: Work, platform: str, at: datetime) -> list[Wanted]:
 async def lock(work: Work, keys: Collection[Key]) -> dict[Key, Row[Any]]:
     rows = await work.fetch_all(
         select(content)
-        .where(tuple_(content.c.account_id, content.c.external_id).in_(list(keys)))
+        .where(all_among([content.c.account_id, content.c.external_id], keys))
         .order_by(content.c.account_id, content.c.external_id)
         .with_for_update()
     )
@@ -170,7 +171,7 @@ async def newest_likes(work: Work, accounts: Collection[UUID]) -> dict[UUID, lis
     rows = await work.fetch_all(
         select(account.c.id, func.array_agg(newest.c.likes).label("likes"))
         .join_from(account, newest, text("true"))
-        .where(account.c.id.in_(accounts))
+        .where(among(account.c.id, accounts))
         .group_by(account.c.id)
     )
     return {row.id: list(row.likes) for row in rows}

@@ -22,13 +22,13 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 
+from souk.chassis.sets import among
 from souk.chassis.work import Work
 from souk.contracts.ids import CampaignId, InfluencerId, ParticipationId
 from souk.contracts.money import Micros
 from souk.contracts.reasons import Reason
 from souk.contracts.topics.conversions import Conversion, OrderLine
 from souk.tracking.domain.conversions import Candidate, Credit, Line, Order, Refund, RefundedLine, Touch
-from souk.tracking.store.sets import among
 from souk.tracking.store.tables import click, conversion, participation, refund, shop
 
 

@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from souk.chassis.auth import Principal
 from souk.chassis.prepared import Found, Prepared
+from souk.chassis.sets import among
 from souk.chassis.store import upsert_newer
 from souk.chassis.work import Work
 from souk.contracts.permissions import Area, Level
@@ -21,7 +22,7 @@ from souk.contracts.topics.campaigns import Campaign
 from souk.contracts.topics.influencers import Influencer
 from souk.contracts.topics.participations import Participation
 from souk.contracts.topics.users import User
-from souk.tracking.store.sets import among, insert_absent
+from souk.tracking.store.sets import insert_absent
 from souk.tracking.store.tables import campaign, influencer, member, participation
 
 

@@ -8,9 +8,10 @@ from uuid import UUID
 from sqlalchemy import ARRAY, Row, Uuid, any_, bindparam, func, select, update
 
 from souk.chassis.prepared import Found, Prepared
+from souk.chassis.sets import among
 from souk.chassis.work import Work
 from souk.contracts.topics.links import Link
-from souk.tracking.store.sets import among, arrays, insert_absent, taken
+from souk.tracking.store.sets import arrays, insert_absent, taken
 from souk.tracking.store.tables import campaign, link, participation
 
 COUNTS = ("billable", "bot", "duplicate", "outside_period", "reversed")

@@ -8,9 +8,10 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Row, bindparam, case, literal, null, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
+from souk.chassis.sets import among
 from souk.chassis.work import Work
 from souk.contracts.topics.posts import Metrics, Post, PostWarning
-from souk.tracking.store.sets import among
+from souk.tracking.store.sets import all_among
 from souk.tracking.store.tables import post, post_snapshot
 
 
@@ -101,7 +102,7 @@ async def lock(work: Work, *conditions: Any) -> list[Row[Any]]:
 
 
 async def lock_of_content(work: Work, keys: Collection[tuple[UUID, str]]) -> list[Row[Any]]:
-    return await lock(work, tuple_(post.c.account_id, post.c.external_id).in_(list(keys)))
+    return await lock(work, all_among([post.c.account_id, post.c.external_id], keys))
 
 
 async def insert_new(work: Work, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -3,15 +3,28 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ARRAY, Column, ColumnElement, FromClause, Table, any_, bindparam, func, literal, select
+from sqlalchemy import (
+    ARRAY,
+    Column,
+    ColumnElement,
+    FromClause,
+    Table,
+    bindparam,
+    func,
+    literal,
+    select,
+    tuple_,
+)
 from sqlalchemy.dialects.postgresql import insert
 
 from souk.chassis.work import Work
 
 
-def among(column: ColumnElement[Any], values: Collection[Any]) -> ColumnElement[bool]:
-    """`column` is one of `values`, however many: one array, not a parameter each (32,767 at most)."""
-    return column == any_(literal(list(values), ARRAY(column.type)))
+def all_among(columns: Sequence[Column[Any]], keys: Collection[Sequence[Any]]) -> ColumnElement[bool]:
+    """The `columns` of a row are together one of `keys`."""
+    names = [each.name for each in columns]
+    rows = [dict(zip(names, key, strict=True)) for key in keys]
+    return tuple_(*columns).in_(select(given(columns, rows)))
 
 
 def given(columns: Sequence[Column[Any]], rows: Collection[Mapping[str, Any]]) -> FromClause:

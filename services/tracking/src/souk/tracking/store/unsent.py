@@ -5,9 +5,9 @@ from uuid import UUID
 
 from sqlalchemy import delete
 
+from souk.chassis.sets import among
 from souk.chassis.tables import outbox
 from souk.chassis.work import Work
-from souk.tracking.store.sets import among
 
 
 async def remove(work: Work, ids: Collection[UUID]) -> None:
