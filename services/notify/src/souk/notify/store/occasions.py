@@ -49,7 +49,7 @@ async def record_exhaustions(work: Work, exhaustions: Sequence[Exhaustion]) -> N
     }
     if rows:
         ordered = [rows[key] for key in sorted(rows)]
-        await work.execute(insert(occasion).values(ordered).on_conflict_do_nothing())
+        await work.execute(insert(occasion).on_conflict_do_nothing(), ordered)
 
 
 async def accept(work: Work, campaigns: Sequence[UUID]) -> Sequence[Row[Any]]:
