@@ -32,6 +32,7 @@ class Watch:
     broken: list[Broken] = field(default_factory=list)
     looks: Counter[str] = field(default_factory=Counter)
     _seen: dict[tuple[Any, ...], int] = field(default_factory=dict)
+    _looked: dict[tuple[str, str], int] = field(default_factory=dict)
 
     async def look(self, databases: Databases) -> None:
         for service, database in databases.items():
@@ -42,11 +43,14 @@ class Watch:
     async def _compare(
         self, service: str, kind: str, database: asyncpg.Pool, query: str, but: frozenset[str]
     ) -> None:
-        """A database that is away is looked at when it is back."""
+        """What was written since the last look. A database that is away is looked at when it is back."""
         with suppress(*_AWAY):
             if self.back & but:
                 return
-            rows = await database.fetch(query)
+            # All before it is over, and in what is read then.
+            open_since = await database.fetchval(_OPEN_SINCE)
+            rows = await database.fetch(query, self._looked.get((service, kind), 0))
+            self._looked[service, kind] = open_since
             # One that began meanwhile may be in what was read.
             for name, value in rows if not self.back & but else ():
                 before = self._seen.get((service, kind, name))
@@ -63,12 +67,14 @@ _AWAY = (
     *(asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError, asyncpg.InsufficientResourcesError),
 )
 """What a database that is away answers; anything else is a mistake in the question."""
-_POSITIONS = "SELECT topic || ' ' || partition, next_offset FROM consumer_offset"
+_OPEN_SINCE = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
+_WRITTEN = "xmin::text::bigint >= $1"
+_POSITIONS = f"SELECT topic || ' ' || partition, next_offset FROM consumer_offset WHERE {_WRITTEN}"
 _VERSIONS = [
     (
         place.service,
         f"{place.table} of {state.__name__}",
-        f"SELECT id, ({place.version})::bigint FROM {place.table} WHERE {place.where}",
+        f"SELECT id, ({place.version})::bigint FROM {place.table} WHERE ({place.where}) AND {_WRITTEN}",
     )
     for state, places in COPIES.items()
     for place in places
