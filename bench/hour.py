@@ -62,7 +62,13 @@ async def measure(size: Size) -> list[Result]:
             history = History(newest=_REMEMBERED)
             makers = videos.channels(_MAKERS)
             market = Market(
-                suite.gateway, suite.folder, makers, seed=1, history=history, a_day=_CAMPAIGNS_A_DAY
+                suite.gateway,
+                suite.folder,
+                makers,
+                seed=1,
+                history=history,
+                a_day=_CAMPAIGNS_A_DAY,
+                closed_after=timedelta(days=7),
             )
             try:
                 await market.open(lambda: clock.settle(suite.pulses))

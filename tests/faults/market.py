@@ -7,6 +7,7 @@ driven by the seed; only the interleaving is the machine's.
 import asyncio
 import json
 import random
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -35,7 +36,10 @@ _ANSWER_SECONDS = 6.0
 _TRIES = 5
 _SEND_AGAIN = 0.75
 _PERIOD_DAYS = 3
-_CLOSED_AFTER_DAYS = 7
+_NEWEST = 8
+"""Campaigns that most is done with: they are the liveliest."""
+_CLICKS = 2_000
+"""Of which some are taken back: of older ones tracking may have none."""
 _RATES: dict[str, Json] = {
     "social": {"posting": "5", "view": "0.0105", "like": "0.25", "comment": "0.5"},
     "url": {"click": "0.35"},
@@ -81,8 +85,8 @@ class Market:
 
     makers: their names are the channels of the stand-in's videos; each is an influencer.
     standins: base URL of the push service where makers subscribe; they get none when None.
-    a_day: about so many campaigns start on each day, and a week after its end one is closed and forgotten; no
-    limit, and nothing is forgotten, when None.
+    a_day: about so many campaigns start on each day; no limit when None.
+    closed_after: so long after its end a campaign is closed and forgotten, or all would be polled for ever.
     """
 
     def __init__(
@@ -94,10 +98,12 @@ class Market:
         history: History,
         standins: str | None = None,
         a_day: int | None = None,
+        closed_after: timedelta = timedelta(days=30),
     ) -> None:
         self.history = history
         self._standins = standins
         self._a_day = a_day
+        self._closed_after = closed_after
         self._gateway = gateway
         self._folder = folder
         self._makers = {uuid5(NAMES, f"{seed}:{maker}"): maker for maker in makers}
@@ -105,6 +111,7 @@ class Market:
         self._numbers = count(1)
         self._drafts = count()
         self._campaigns: list[Campaign] = []
+        self._clicks: deque[str] = deque(maxlen=_CLICKS)
         self._advertiser = uuid5(NAMES, f"{seed}:advertiser")
         self._bearer = ""
         limits = httpx.Limits(max_connections=64, max_keepalive_connections=16)
@@ -193,10 +200,9 @@ class Market:
     async def _draft(self, chance: random.Random) -> None:
         start = (self.now + timedelta(days=1)).date()
         end = start + timedelta(days=_PERIOD_DAYS)
-        if self._a_day is not None:
-            await self._close_old()
-            if sum(each.end == end for each in self._campaigns) >= self._a_day:
-                return
+        await self._close_old()
+        if self._a_day is not None and sum(each.end == end for each in self._campaigns) >= self._a_day:
+            return
         kind = _KINDS[next(self._drafts) % len(_KINDS)]
         title = f"Campaign {self._seed}-{next(self._numbers)}"
         manual, budget = chance.random() < 0.3, chance.choice((20, 60, 400))
@@ -228,15 +234,17 @@ class Market:
 
     async def _close_old(self) -> None:
         """What staff do when all is over: whatever nobody has decided on is approved."""
-        over = self.now.date() - timedelta(days=_CLOSED_AFTER_DAYS)
+        over = (self.now - self._closed_after).date()
         closed = [each for each in self._campaigns if each.end < over]
         self._campaigns = [each for each in self._campaigns if each.end >= over]
         for each in closed:
             if each.kind == "social":
-                await self._ask("close", "POST", "/v1/posts/approve", {"campaign_id": each.id})
+                body = {"campaign_id": each.id}
+                await self._ask("close", "POST", "/v1/posts/approve", body, subject={"campaign": each.id})
 
     async def _approve(self, chance: random.Random) -> None:
-        if not (drafts := [each for each in self._campaigns if not each.approved]):
+        today = self.now.date()
+        if not (drafts := [each for each in self._campaigns if not each.approved and each.end >= today]):
             return
         this = chance.choice(drafts)
         if this.kind in ("referral", "ecommerce") and not this.codes:
@@ -293,7 +301,7 @@ class Market:
         """Other words, and at times a later end or a higher cap."""
         if not self._campaigns:
             return
-        this = chance.choice(self._campaigns[-8:])
+        this = chance.choice(self._campaigns[-_NEWEST:])
         read = await self._read(f"/v1/campaigns/{this.id}")
         if read is None:
             return
@@ -365,8 +373,7 @@ class Market:
     async def _click(self, chance: random.Random) -> None:
         with_links = [each for each in self._campaigns if each.links]
         if with_links:
-            # The newest are the liveliest.
-            await self._swarm(chance, chance.choice(with_links[-8:]))
+            await self._swarm(chance, chance.choice(with_links[-_NEWEST:]))
 
     async def _swarm(self, chance: random.Random, this: Campaign) -> None:
         """Visitors come in swarms, and none comes twice."""
@@ -388,11 +395,12 @@ class Market:
         if (response := await self._until_told(told, send)) is not None and response.status_code == 302:
             query = parse_qs(urlsplit(response.headers["location"]).query)
             told.answer = {"click": query["souk_click"][0]}
+            self._clicks.append(told.answer["click"])
 
     async def _order(self, chance: random.Random) -> None:
         ready = [each for each in self._campaigns if each.shop and each.codes and each.approved]
         if ready:
-            await self._sell(chance, chance.choice(ready[-8:]))
+            await self._sell(chance, chance.choice(ready[-_NEWEST:]))
 
     async def _sell(self, chance: random.Random, this: Campaign) -> None:
         if not (this.shop and this.codes and this.approved):
@@ -465,10 +473,9 @@ class Market:
         )
 
     async def _reverse(self, chance: random.Random) -> None:
-        clicks = [each.answer["click"] for each in self.history.of("click", "acknowledged") if each.answer]
-        if not clicks:
+        if not self._clicks:
             return
-        chosen = chance.sample(clicks, min(3, len(clicks)))
+        chosen = chance.sample(self._clicks, min(3, len(self._clicks)))
         taken = chance.random() < 0.7
         # Some ask for what is so already.
         for _ in range(chance.choice((1, 2))):
@@ -496,8 +503,7 @@ class Market:
 
     def _any(self, chance: random.Random, kind: str | None = None) -> Campaign | None:
         known = [each for each in self._campaigns if each.approved and kind in (None, each.kind)]
-        # The newest are the liveliest.
-        return chance.choice(known[-8:]) if known else None
+        return chance.choice(known[-_NEWEST:]) if known else None
 
     def _sign(self) -> None:
         self._bearer = tokens.token(self._folder, "staff")
