@@ -6,6 +6,7 @@ Read from the services' databases, and compared with what clients were told.
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 from typing import Literal
 from urllib.parse import urlsplit
@@ -80,12 +81,12 @@ async def budgets(databases: Databases, history: History) -> list[Broken]:
 
 
 async def edits(databases: Databases, history: History) -> list[Broken]:
-    """A campaign says what the last acknowledged edit said, or an unknown one; its cap and end are no less
-    than any acknowledged."""
+    """A campaign says what the last acknowledged edit said, or an unknown one, and nothing that was refused;
+    its cap and end are no less than any acknowledged."""
     rows = await databases["campaign"].fetch("SELECT id, post_requirements, cap, end_date FROM campaign")
     found = {str(row["id"]): row for row in rows}
     asked: dict[str, list[Told]] = defaultdict(list)
-    for told in history.of("edit", "acknowledged", "unknown"):
+    for told in history.of("edit"):
         asked[told.subject["campaign"]].append(told)
     broken = []
     for name, all_told in asked.items():
@@ -95,9 +96,12 @@ async def edits(databases: Databases, history: History) -> list[Broken]:
             continue
         acknowledged = [told for told in all_told if told.outcome == "acknowledged"]
         last = max(acknowledged, key=lambda told: int(told.answer["version"]), default=None)
-        possible = {told.subject["post_requirements"] for told in all_told if told.outcome == "unknown"}
-        possible.add(last.subject["post_requirements"] if last else "")
-        if row["post_requirements"] not in possible:
+        # No two edits have the same words.
+        edit = {told.subject["post_requirements"]: told for told in all_told}.get(row["post_requirements"])
+        said = last.subject["post_requirements"] if last else ""
+        if edit is not None and not edit.may_have_effect:
+            broken.append(Broken("undone", "edit", f"{name}: {row['post_requirements']!r}"))
+        elif row["post_requirements"] != said and (edit is None or edit.outcome == "acknowledged"):
             broken.append(Broken("lost", "edit", f"{name}: {row['post_requirements']!r}"))
         for told in acknowledged:
             asks = told.subject
@@ -136,9 +140,7 @@ async def shops(databases: Databases, history: History) -> list[Broken]:
     """A shop that was opened is there, and a campaign has no more of them than were asked for."""
     rows = await databases["tracking"].fetch("SELECT id, campaign_id FROM shop")
     kept = {str(row["id"]) for row in rows}
-    asked = Counter(
-        told.subject["campaign"] for told in history.of("shop") if told.outcome != "refused" or told.sent > 1
-    )
+    asked = Counter(told.subject["campaign"] for told in history.of("shop") if told.may_have_effect)
     return [
         Broken("lost", "shop", told.answer["id"])
         for told in history.of("shop", "acknowledged")
@@ -151,11 +153,15 @@ async def shops(databases: Databases, history: History) -> list[Broken]:
 
 
 async def clicks(databases: Databases, history: History) -> list[Broken]:
-    """Every click that got its redirect is kept and counted, once; a link has no more than were asked for,
-    and a visitor, who comes once, has one."""
-    told = [t.answer["click"] for t in history.of("click", "acknowledged") if "click" in t.answer]
-    findings = await lost(databases["tracking"], [UUID(each) for each in told])
-    asked = Counter(t.subject["link"] for t in history.of("click", "acknowledged", "unknown"))
+    """Every click that got its redirect is kept and counted, once, as long as single clicks are kept; a link
+    has no more than were asked for, and a visitor, who comes once, has one."""
+    told = [
+        UUID(t.answer["click"])
+        for t in history.of("click", "acknowledged")
+        if "click" in t.answer and history.lately(t, _CLICKS_KEPT)
+    ]
+    findings = await lost(databases["tracking"], told)
+    asked = Counter(t.subject["link"] for t in history.of("click") if t.may_have_effect)
     rows = await databases["tracking"].fetch(
         "SELECT url, count(*) AS n FROM click JOIN link ON link.id = link_id WHERE url IS NOT NULL GROUP BY 1"
     )
@@ -174,12 +180,17 @@ async def clicks(databases: Databases, history: History) -> list[Broken]:
     )
 
 
+_CLICKS_KEPT = timedelta(days=390)
+"""Tracking keeps single clicks for ten days more (docs/bounds.md)."""
+
+
 async def reversals(databases: Databases, history: History) -> list[Broken]:
-    """A click of which everybody asked the same, and somebody was told that it was changed, is so."""
+    """A click of which everybody asked the same, and somebody was told that it was changed, is so; and none
+    is taken back for which nobody asked that, or was only refused it."""
     wanted: dict[str, set[bool]] = defaultdict(set)
     certain: set[str] = set()
-    for told in history.of("reverse", "acknowledged", "unknown"):
-        for click in told.subject["clicks"]:
+    for told in history.of("reverse"):
+        for click in told.subject["clicks"] if told.may_have_effect else ():
             wanted[click].add(told.subject["reversed"])
             # Clicks without a verdict yet are not changed, nor counted.
             if told.outcome == "acknowledged" and told.answer["changed"] == len(told.subject["clicks"]):
@@ -188,10 +199,15 @@ async def reversals(databases: Databases, history: History) -> list[Broken]:
         "SELECT id, reversed FROM click WHERE verdict = 'billable' AND id = ANY($1)",
         [UUID(click) for click in certain if len(wanted[click]) == 1],
     )
+    taken_back = await databases["tracking"].fetch("SELECT id FROM click WHERE reversed")
     return [
         Broken("lost", "reverse", str(row["id"]))
         for row in rows
         if {row["reversed"]} != wanted[str(row["id"])]
+    ] + [
+        Broken("undone", "reverse", str(row["id"]))
+        for row in taken_back
+        if True not in wanted[str(row["id"])]
     ]
 
 
@@ -262,15 +278,17 @@ async def orders(databases: Databases, history: History) -> list[Broken]:
     for told in history.of("order"):
         name = f"{told.subject['campaign']} {told.subject['order']}"
         # Sent twice on purpose: one acknowledgement of either is one conversion.
-        if name not in asked or told.outcome == "acknowledged":
+        if name not in asked or told.outcome == "acknowledged" or not asked[name].may_have_effect:
             asked[name] = told
     broken = list(_once("order", ((told, name) for name, told in asked.items()), found))
     net = {row["name"]: row["net"] for row in rows}
+    worth = {name: int(Decimal(told.subject["net"]) * MICROS) for name, told in asked.items()}
     broken += [
-        Broken("lost", "order", f"{name}: {net[name]} of {told.subject['net']}")
-        for name, told in asked.items()
-        if name in net and net[name] != int(Decimal(told.subject["net"]) * MICROS)
+        Broken("lost", "order", f"{name}: {int(net[name])} of {worth[name]}")
+        for name in worth
+        if name in net and net[name] != worth[name]
     ]
+    possible = {told.subject["refund"] for told in history.of("refund") if told.may_have_effect}
     for told in history.of("refund"):
         name = f"{told.subject['campaign']} {told.subject['order']}"
         amount = int(Decimal(told.subject["amount"]) * MICROS)
@@ -278,7 +296,7 @@ async def orders(databases: Databases, history: History) -> list[Broken]:
             continue
         if told.outcome == "acknowledged" and refunded[name] < amount:
             broken.append(Broken("lost", "refund", name))
-        if told.outcome == "refused" and told.sent == 1 and refunded[name]:
+        if told.subject["refund"] not in possible and refunded[name]:
             broken.append(Broken("undone", "refund", name))
         if refunded[name] > amount:
             broken.append(Broken("doubled", "refund", name))
@@ -294,7 +312,7 @@ async def judgements(databases: Databases, history: History) -> list[Broken]:
     posts = {str(row["id"]): row for row in rows}
     judged: dict[str, list[Told]] = defaultdict(list)
     for told in history.told:
-        if told.kind in _STANDING and told.outcome != "refused":
+        if told.kind in _STANDING and told.may_have_effect:
             judged[told.subject["post"]].append(told)
     broken = [Broken("lost", "post_effective", str(row["id"])) for row in rows if row["status"] == "pending"]
     for name, all_told in judged.items():
@@ -335,6 +353,21 @@ _STANDING = {
 """What a post is right after each."""
 
 
+async def standings(databases: Databases, history: History) -> list[Broken]:
+    """No post is approved or ineffective that nobody asked to be so, or that was only refused."""
+    asked = {(t.kind, t.subject["post"]) for t in history.told if t.kind in _STANDING and t.may_have_effect}
+    closed = {told.subject["campaign"] for told in history.of("close") if told.may_have_effect}
+    rows = await databases["tracking"].fetch("SELECT id, campaign_id, status FROM post")
+    return [
+        Broken("undone", kind, str(row["id"]))
+        for row in rows
+        for kind in ("post_approve", "post_ineffective")
+        if row["status"] in _STANDING[kind]
+        and (kind, str(row["id"])) not in asked
+        and not (kind == "post_approve" and str(row["campaign_id"]) in closed)
+    ]
+
+
 async def payments(databases: Databases, history: History) -> list[Broken]:
     """One a run and influencer; it is paid once that was acknowledged, has failed if only that was asked for,
     and took every step that was acknowledged, and none that wasn't asked for."""
@@ -342,7 +375,7 @@ async def payments(databases: Databases, history: History) -> list[Broken]:
     asked: dict[str, set[str]] = defaultdict(set)
     acknowledged: dict[str, set[str]] = defaultdict(set)
     for told in history.told:
-        if told.kind in _STEPS and (told.outcome != "refused" or told.sent > 1):
+        if told.kind in _STEPS and told.may_have_effect:
             asked[told.subject["payment"]].add(told.kind)
             if told.outcome == "acknowledged":
                 acknowledged[told.subject["payment"]].add(told.kind)
@@ -374,7 +407,7 @@ _STEPS = {"payment_paid": 2, "payment_failed": 2, "payment_corrected": 3}
 
 CHECKS: Sequence[Check] = (
     *(drafts, approvals, budgets, edits, joins, moves, codes, shops),
-    *(clicks, reversals, orders, judgements, facts, counts, payments),
+    *(clicks, reversals, orders, judgements, standings, facts, counts, payments),
 )
 
 
@@ -392,8 +425,7 @@ def _once(kind: str, asked: Iterable[tuple[Told, str]], found: Counter[str]) -> 
             yield Broken("lost", kind, name)
         if found[name] > 1:
             yield Broken("doubled", kind, name)
-        # Of what was sent again the answer that was lost may have been another.
-        (refused if told.outcome == "refused" and told.sent == 1 else possible).add(name)
+        (possible if told.may_have_effect else refused).add(name)
     for name in refused - possible:
         if found[name]:
             yield Broken("undone", kind, name)

@@ -44,6 +44,10 @@ MAKERS, PEOPLE = 24, 8
 SECONDS, SECONDS_OF_MUTANTS = 20.0, 40.0
 """Of load in each round, where nothing else is asked for. Mutants need the second to be caught by."""
 _TICK_SECONDS, _TICK = 0.25, timedelta(hours=1)
+_TICKS = 24 * 20
+"""Of a round at most: nobody is told what is older than 30 days, and faults put the clock forward too."""
+_ROUND = timedelta(days=27)
+"""What they come to together."""
 _REST_SECONDS = 150.0
 _REST_SECONDS_OF_MUTANTS = 90.0
 _LONGEST_REST_SECONDS = 480.0
@@ -53,6 +57,8 @@ _READY_SECONDS = 180.0
 _LOOK_SECONDS = 0.2
 _WHOLE_LOAD_SECONDS = 80.0
 """Of load, within which each kind of it has its turn."""
+_LATELY = timedelta(days=120)
+"""Within which each kind has it in a longer play: what a play had at its beginning alone is absent."""
 _LATE_SECONDS = 3.0
 """Within which a heavy fault and those beside it begin, for it may not last for longer."""
 _LONGEST = 15.0, 30.0
@@ -154,14 +160,14 @@ async def play(
     aims = {each.name: each.aim for each in mutants}
     start = launcher([each.name for each in mutants]) if mutants and not control else ()
     patience = _REST_SECONDS_OF_MUTANTS if start else _REST_SECONDS
-    # A round goes on for some two weeks of the suite's clock, and seldom for three.
-    years = 1 + len(plan) // 17
+    years = 1 + (OPENING + len(plan) * _ROUND).year - OPENING.year
     data = videos.write(root / "videos.csv", MAKERS, random.Random(seed), years)
     async with AsyncExitStack() as running:
         try:
             suite = await running.enter_async_context(
                 cluster(root / "data", opening=OPENING, data=data, start=start)
             )
+            history.clock = ManualClock(suite.clock).now
             market = Market(
                 suite.gateway, suite.folder, videos.channels(MAKERS), seed, history, standins=suite.standins
             )
@@ -252,8 +258,10 @@ async def _look(watch: Watch, databases: effects.Databases, stop: asyncio.Event)
 
 
 async def _tick(market: Market, stop: asyncio.Event) -> None:
-    """The suite's clock goes on while the load does: 4 hours a second."""
-    while not stop.is_set():
+    """The suite's clock goes on while the load does: 4 hours a second, 20 days at most."""
+    for _ in range(_TICKS):
+        if stop.is_set():
+            return
         market.move(_TICK)
         await asyncio.sleep(_TICK_SECONDS)
 
@@ -279,7 +287,7 @@ async def _judge(suite: Cluster, history: History, kept: Kept, report: Report) -
         broken += await told.mails(databases, suite.folder.standins / "mail.sqlite")
         broken += await told.pushes(databases, suite.standins)
         broken += await told.notices(databases, history)
-        report.load = dict(sorted((await load(databases, history)).items()))
+        report.load = dict(sorted((await load(databases, history, _LATELY)).items()))
     seen = await check(
         {service: suite.stack.postgres.url(service) for service in SERVICES},
         suite.stack.kafka.access("admin").client(),

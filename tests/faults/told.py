@@ -7,7 +7,7 @@ from base64 import urlsafe_b64decode
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from email import message_from_bytes
 from pathlib import Path
 
@@ -69,7 +69,7 @@ async def notices(databases: Databases, history: History) -> list[Broken]:
     """Whatever has to be told is there as a notice, and of posts no more than was asked to be decided."""
     rows = await databases["notify"].fetch(_NOTICES)
     told = Counter((row["kind"], row["influencer_id"], row["subject"]) for row in rows)
-    since = max((row["made_at"] for row in rows), default=_LONG_AGO) - _KEPT
+    since = history.clock() - _KEPT
     due = [row for service, query in _DUE.items() for row in await databases[service].fetch(query)]
     lost = [
         Broken("lost", "notice", f"{row['kind']} {row['subject']} to {row['influencer_id']}")
@@ -93,9 +93,8 @@ async def notices(databases: Databases, history: History) -> list[Broken]:
 
 _KEPT = timedelta(days=150)
 """Notices are kept a month longer."""
-_LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 _NOTICES = """
-SELECT kind, influencer_id, subject, made_at FROM delivery, unnest(subject_ids) AS subject
+SELECT kind, influencer_id, subject FROM delivery, unnest(subject_ids) AS subject
 WHERE channel = 'in_app'
 """
 _DUE: Mapping[Service, str] = {
