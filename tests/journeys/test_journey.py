@@ -326,7 +326,16 @@ LOST: Mapping[Service, tuple[str, str]] = {
     "notify": ("influencer", "influencer.influencers.v1"),
 }
 """A read copy of each service that a mistaken hand empties, and its topic."""
-COMMANDS = ("lag", "deadletter list", "check --patience 0", "rebuild", "republish", "check --patience 20")
+OWN: Mapping[Service, tuple[str, str]] = {
+    "campaign": ("campaign", "campaign.campaigns.v1"),
+    "influencer": ("contact", "influencer.contacts.private.v1"),
+    "tracking": ("post", "tracking.posts.v1"),
+    "billing": ("payment", "billing.payments.v1"),
+    "notify": ("delivery", "notify.deliveries.v1"),
+}
+"""A table of what each service owns, and its topic."""
+MOVED = "UPDATE {} SET version = version {} 1"
+COMMANDS = ("lag", "deadletter list", "rebuild", "republish", "check --patience 20")
 READING = ("consumer_offset", "parked", "timer")
 """Tables that tell when a record was read last."""
 ELSEWHERE = {"parked", "unreadable"}
@@ -337,25 +346,30 @@ Operated = Mapping[Service, list[tuple[int, list[Json]]]]
 
 @pytest.fixture(scope="module")
 async def operated(suite: Suite, life: Life) -> Operated:
-    """Exit codes and prints of COMMANDS for each service after it had LOST a copy. Afterwards the databases
-    are as they were before that."""
+    """For each service exit code and print of `check` after it had LOST a copy and rows of its OWN were MOVED
+    by hand, and then, these being as before, of COMMANDS. Afterwards the databases are as they were."""
     ended: dict[Service, list[tuple[int, list[Json]]]] = {}
     await suite.settle()
     async with suite.unchanged(*(f"{service}.{table}" for service in SERVICES for table in READING)):
         for service, (table, _) in LOST.items():
+            own, _ = OWN[service]
             assert await suite.execute(service, f"DELETE FROM {table}") != "DELETE 0"
-            ended[service] = await suite.commands(service, *COMMANDS)
+            assert await suite.execute(service, MOVED.format(own, "+")) != "UPDATE 0"
+            ended[service] = await suite.commands(service, "check --patience 0")
+            await suite.execute(service, MOVED.format(own, "-"))
+            ended[service] += await suite.commands(service, *COMMANDS)
             # What it published again would fill the next one's copy.
             await suite.settle()
     return ended
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_an_operator_finds_that_a_copy_is_lost_and_has_it_written_anew(
+def test_an_operator_finds_that_a_copy_is_lost_or_a_row_not_as_told_and_mends_both(
     service: Service, operated: Operated
 ) -> None:
-    lag, parked, lost, rebuild, republish, mended = operated[service]
+    lost, lag, parked, rebuild, republish, mended = operated[service]
     table, topic = LOST[service]
+    own, told = OWN[service]
 
     (waiting,) = lag[1]
     assert (lag[0], waiting["outbox"], waiting["lag"], waiting["due"]) == (0, 0, 0, 0)
@@ -363,7 +377,8 @@ def test_an_operator_finds_that_a_copy_is_lost_and_has_it_written_anew(
     *found, last = lost[1]
     assert (lost[0], last["findings"]) == (1, len(found))
     assert {(each["check"], each["subject"].rpartition(" ")[0]) for each in found if not elsewhere(each)} == {
-        ("copy_missing", f"{service}.{table} {topic}")
+        ("copy_missing", f"{service}.{table} {topic}"),
+        ("owner_differs", f"{service}.{own} {told}"),
     }
     (rebuilt,) = rebuild[1]
     assert (rebuild[0], [name for name, rows in rebuilt["rebuilt"].items() if not rows]) == (0, [topic])

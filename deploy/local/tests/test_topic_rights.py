@@ -8,11 +8,21 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import MessageSizeTooLargeError, TopicAuthorizationFailedError
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import (
+    AclBindingFilter,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ResourcePatternType,
+    ResourceType,
+)
 
 from souk.contracts.topic import SERVICES, Topic
 from souk.contracts.topics import TOPICS
+from souk.contracts.topics.deliveries import DELIVERIES
+from souk.local import provision
 from souk.local.stack import Stack
+from souk.local.testing import MakeTopics
 
 READERS = (*SERVICES, "subscriber")
 TOO_LARGE = bytes(1_200_000)
@@ -44,13 +54,14 @@ async def test_only_the_owner_writes_a_topic(
 
 
 @pytest.mark.parametrize("principal", READERS)
-def test_only_named_readers_read_a_topic(
+def test_only_the_owner_and_named_readers_read_a_topic(
     stack: Stack, topics: tuple[Topic[Any], ...], principal: str
 ) -> None:
     expected = {
         topic.name
         for topic in topics
-        if principal in topic.readers or (principal == "subscriber" and topic.data_class == "public")
+        if principal in {topic.owner, *topic.readers}
+        or (principal == "subscriber" and topic.data_class == "public")
     }
 
     assert readable(stack, principal, {topic.name for topic in topics}) == expected
@@ -64,8 +75,26 @@ def test_a_private_topic_names_its_readers_one_by_one(
 ) -> None:
     readers = {principal for principal in READERS if readable(stack, principal, {topic.name})}
 
-    assert readers == set(topic.readers)
+    assert readers == {topic.owner, *topic.readers}
     assert "subscriber" not in readers
+
+
+def test_a_topic_of_before_its_owner_might_read_it_gets_that_right_by_provisioning_again(
+    stack: Stack, topic_copies: MakeTopics
+) -> None:
+    (topic,) = topic_copies(DELIVERIES)
+    admin = AdminClient(stack.kafka.settings("admin"))
+    right = AclBindingFilter(
+        ResourceType.TOPIC, topic.name, ResourcePatternType.LITERAL, f"User:{topic.owner}", "*",
+        AclOperation.READ, AclPermissionType.ALLOW,
+    )  # fmt: skip
+    taken = [len(each.result(10)) for each in admin.delete_acls([right]).values()]
+
+    provisioned = provision.provision(stack.kafka.settings("admin"), [provision.plan(topic)])
+
+    assert taken == [1]
+    assert (provisioned.given, provisioned.taken) == (1, 0)
+    assert readable(stack, topic.owner, {topic.name}) == {topic.name}
 
 
 @pytest.mark.parametrize(

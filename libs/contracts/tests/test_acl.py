@@ -1,4 +1,4 @@
-"""Who may write and read what: nobody writes another's topic, nobody reads a private one unnamed."""
+"""Who may write and read what: nobody writes another's topic, only its owner reads a private one unnamed."""
 
 from souk.contracts.acl import SUBSCRIBER, Grant, grants
 from souk.contracts.topic import SERVICES
@@ -21,17 +21,17 @@ def test_a_topic_is_written_by_its_owner_alone():
 def test_other_systems_read_public_topics_alone_and_write_none():
     for topic in TOPICS:
         assert (SUBSCRIBER in who(topic.name, "READ")) == (topic.data_class == "public")
-        assert who(topic.name, "READ") - {SUBSCRIBER} == topic.readers
+        assert who(topic.name, "READ") - {SUBSCRIBER} == topic.readers | {topic.owner}
     assert not [grant for grant in grants() if grant.principal == SUBSCRIBER and "WRITE" in grant.operation]
 
 
-def test_margins_contacts_and_bank_details_have_one_reader_each():
+def test_margins_contacts_and_bank_details_have_one_reader_each_beside_their_owner():
     readers = {topic.name: who(topic.name, "READ") for topic in TOPICS if topic.data_class == "private"}
 
     assert readers == {
-        "campaign.terms.private.v1": {"billing"},
-        "influencer.contacts.private.v1": {"notify"},
-        "influencer.payees.private.v1": {"billing"},
+        "campaign.terms.private.v1": {"campaign", "billing"},
+        "influencer.contacts.private.v1": {"influencer", "notify"},
+        "influencer.payees.private.v1": {"influencer", "billing"},
     }
 
 

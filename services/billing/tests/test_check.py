@@ -22,7 +22,7 @@ from souk.contracts.topics.budgets import Budget
 from souk.contracts.topics.campaigns import Rates
 from souk.contracts.topics.earnings import Earning
 
-from .conftest import ENDS, START
+from .conftest import ENDS, START, named
 from .test_payments import CUT_OFF
 
 
@@ -227,19 +227,19 @@ async def unguard(connection):
 
 
 async def test_the_command_prints_what_the_service_can_see_and_its_exit_code_says_whether_it_fits(
-    stack, topics, billing, url
+    stack, topics, billing, states, url
 ):
     environment = os.environ | stack.environment("billing") | {"SOUK_BILLING_DATABASE": url}
 
     code, *_, last = await command(environment)
     assert code == (1 if last["findings"] else 0)
     assert last["checked"]["postings"] == 0
-    assert last["checked"]["unread"] == [
-        "billing.budgets.v1", "billing.earnings.v1", "billing.payments.v1"
-    ]  # fmt: skip
-    assert "tracking.posts.v1" in last["checked"]["topics"]
+    assert last["checked"]["topics"].keys() == {
+        topic.name for topic in TOPICS if topic.owner == "billing" or "billing" in topic.readers
+    }
 
     owner = uuid4()
+    await billing.tell(states.campaign(), states.terms())
     await billing.sql(f"INSERT INTO balance VALUES ('margin', '{owner}', 'USD', 5, 1)")
     code, *found, last = await command(environment)
     assert code == 1
@@ -249,6 +249,10 @@ async def test_the_command_prints_what_the_service_can_see_and_its_exit_code_say
         "subject": f"margin {owner} USD",
         "detail": "5 of 1 postings is kept, 0 of 0 posted",
     } in found
+    # Nobody takes to Kafka what billing told of it.
+    assert ("owner_differs", f"billing.account billing.budgets.v1 {named('campaign')}") in {
+        (each["check"], each["subject"]) for each in found
+    }
 
 
 async def command(environment):

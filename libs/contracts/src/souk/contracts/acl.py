@@ -47,7 +47,7 @@ def grants(topics: Sequence[Topic[Any]] = TOPICS) -> list[Grant]:
 
 
 def readers(topic: Topic[Any]) -> frozenset[str]:
-    """The principals that may read a topic: those it names, and anyone when it is public."""
+    """Who may read a topic beside its owner: those it names, and anyone when it is public."""
     anyone = {SUBSCRIBER} if topic.data_class == "public" else set[str]()
     return frozenset({*topic.readers, *anyone})
 
@@ -55,11 +55,14 @@ def readers(topic: Topic[Any]) -> frozenset[str]:
 def on_topic(
     name: str, writers: set[str] | frozenset[str], reading: set[str] | frozenset[str]
 ) -> Iterator[Grant]:
-    """Reading includes describing, in Kafka's rules; writing doesn't."""
+    """Reading includes describing, in Kafka's rules; writing doesn't.
+
+    Who writes may read, too: what it has told is held against its rows (`souk-<service> check`).
+    """
     for writer in sorted(writers):
         yield Grant(writer, "topic", name, "WRITE")
         yield Grant(writer, "topic", name, "DESCRIBE")
-    for reader in sorted(reading):
+    for reader in sorted({*writers, *reading}):
         yield Grant(reader, "topic", name, "READ")
 
 

@@ -85,11 +85,11 @@ def _typed(value: str) -> str | int:
 
 
 def _operations(topic: Topic[Any]) -> list[tuple[str, dict[str, Any]]]:
-    """The owner sends; each reading principal receives, in consumer groups of its own."""
+    """The owner sends; it and each reading principal receive, in consumer groups of their own."""
     channel = {"$ref": f"#/channels/{topic.name}"}
     sends = {"action": "send", "channel": channel, "x-principal": topic.owner}
     made = [(f"{topic.owner}.sends.{topic.name}", sends)]
-    for reader in sorted(acl.readers(topic)):
+    for reader in sorted({topic.owner, *acl.readers(topic)}):
         begins = f"{acl.SUBSCRIBER}." if reader == acl.SUBSCRIBER else acl.group(reader)
         group = {"type": "string", "pattern": f"^{re.escape(begins)}"}
         receives = {

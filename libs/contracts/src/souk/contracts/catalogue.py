@@ -28,7 +28,7 @@ this: [subscribe.md](subscribe.md). For machines: [asyncapi.yaml](asyncapi.yaml)
 
 _CLASSES = """\
 A *public* topic may be read by any system (principal `subscriber`); an *internal* or *private* one by
-the named services alone. Personal, bank and margin data are on private topics only.
+its owner and the named services alone. Personal, bank and margin data are on private topics only.
 """
 
 

@@ -48,7 +48,8 @@ class Topic(Generic[S]):
     name: `<service>.<aggregates>.v<major>`, with `.private` before the version where only the named
         readers may look.
     events: every `ce_type` the owner may send, `<aggregate>.<what happened>`.
-    data_class: `public` may be read by anyone, `internal` and `private` by the named readers alone;
+    readers: the services that subscribe; the owner may read what it wrote without being one of them.
+    data_class: `public` may be read by anyone, `internal` and `private` by the owner and the readers alone;
         personal, bank and margin data are on private topics only.
     partition_by: the field whose id picks the partition; everything of one campaign has one number.
     """
