@@ -1,6 +1,7 @@
 """Every record is applied once, whatever happens to workers, groups and topics."""
 
 import asyncio
+import dataclasses
 from collections.abc import Sequence
 from itertools import count
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.record.util import calc_crc32c
+from confluent_kafka import Producer
 from confluent_kafka import TopicPartition as AdminPartition
 from confluent_kafka.admin import AdminClient
 from prometheus_client import REGISTRY
@@ -17,7 +19,7 @@ from souk.chassis import breaker, consumer, fence
 from souk.chassis.consumer import IntakeRunner
 from souk.chassis.work import Work
 
-from .conftest import House, end_fetching, eventually, record, running, thing
+from .conftest import OTHERS, THINGS, House, end_fetching, eventually, record, running, thing
 
 
 async def _next_offset(house: House) -> int:
@@ -451,3 +453,28 @@ async def test_a_record_that_the_client_cannot_read_stops_its_partition_and_take
 
 async def _says(runner: IntakeRunner, words: str) -> bool:
     return words in (runner.ready() or "")
+
+
+@pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
+async def test_records_are_read_whatever_compresses_them(
+    connected: Any, topic_copies: Any, codec: str
+) -> None:
+    """Kafka itself, where `compression.type` of the topic says so, and a client of another kind."""
+    kept = dataclasses.replace(THINGS, config={**THINGS.config, "compression.type": codec})
+    async with connected(*topic_copies(kept, OTHERS)) as house:
+        by_kafka = thing(name="a" * 10_000)
+        mirrored = house.others.state(**thing(name="b" * 10_000).model_dump())
+        mirror = Producer(house.admin | {"compression.codec": codec})
+        mirror.produce(
+            house.others.name,
+            house.others.dump(mirrored),
+            house.others.key(mirrored),
+            partition=house.others.partition(mirrored),
+        )
+        await asyncio.to_thread(mirror.flush)
+        await house.publish(by_kafka)
+        intake = house.intake(record, house.things, house.others)
+        async with running(house.relay().run(), house.runner(intake).run()):
+            await eventually(_has(house, 2))
+
+        assert sorted(await house.applied()) == [by_kafka.name, mirrored.name]
