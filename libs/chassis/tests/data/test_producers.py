@@ -8,9 +8,9 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.conn import AIOKafkaConnection
 
-from souk.chassis.producers import silence
+from souk.chassis.producers import ask_before_sending, silence
 
-from .conftest import House
+from .conftest import House, eventually
 
 _MUCH = 8 * 1024 * 1024
 """More than the kernel takes of who does not read."""
@@ -65,3 +65,39 @@ async def test_a_request_that_was_connecting_is_never_sent(
 
     assert [each.value for each in await house.on_log(house.things, "campaign")] == [b"1"]
     assert not any(connection.connected() for connection in producer.client._conns.values())
+
+
+async def test_records_are_written_only_while_they_may_be(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is asked when the request is about to be written, not before it connects."""
+    connect, asked, may = aiokafka.client.create_conn, 0, True
+
+    async def connect_for_long(*place: Any, **more: Any) -> Any:
+        nonlocal may
+        made = await connect(*place, **more)
+        may = False
+        return made
+
+    def may_send() -> bool:
+        nonlocal asked
+        asked += 1
+        return may
+
+    async def asked_again() -> bool:
+        return asked > 1
+
+    async with AIOKafkaProducer(**house.kafka["campaign"].client(), enable_idempotence=True) as producer:
+        ask_before_sending(producer, may_send)
+        await producer.send_and_wait(house.things.name, b"1", b"k", partition=3)
+        for connection in list(producer.client._conns.values()):
+            connection.close()
+        monkeypatch.setattr(aiokafka.client, "create_conn", connect_for_long)
+        waiting = await producer.send(house.things.name, b"2", b"k", partition=3)
+        await eventually(asked_again)
+        refused = [each.value for each in await house.on_log(house.things, "campaign")]
+        may = True
+        await waiting
+
+    assert refused == [b"1"]
+    assert [each.value for each in await house.on_log(house.things, "campaign")] == [b"1", b"2"]

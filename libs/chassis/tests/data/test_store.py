@@ -18,8 +18,9 @@ from souk.chassis.migrations import head, is_current, migrate
 from souk.chassis.republish import republish
 from souk.chassis.settings import ServiceSettings
 from souk.chassis.work import Units, Work
+from souk.checker.topics import Log, Told, topic_reader
 
-from .conftest import START, House, Thing, copy, eventually, group_in, running
+from .conftest import START, House, Thing, copy, eventually, group_in, running, thing
 
 
 def _row(version: int, name: str, id: UUID | None = None) -> dict[str, Any]:  # noqa: A002
@@ -202,6 +203,37 @@ async def test_republishing_puts_every_newest_state_on_its_topic_again(house: Ho
     assert sent == {house.things.name: 30}
     assert {house.things.parse(each.value).id for each in on_log} == {state.id for state in states}
     assert {dict(each.headers)["ce_type"] for each in on_log} == {b"thing.republished"}
+
+
+async def _stale(house: House) -> list[str]:
+    """What `check` finds of keys whose last record is not their newest."""
+    told = Told()
+    log = Log(house.things, told)
+    try:
+        async with topic_reader(house.kafka["campaign"].client()) as reader:
+            await reader.read(log)
+        return [each.detail for each in log.stale()]
+    finally:
+        log.close()
+        told.close()
+
+
+async def test_an_older_state_behind_a_newer_one_is_found_and_republishing_mends_it(house: House) -> None:
+    older = thing(partition=3)
+    newer = older.model_copy(update={"version": 2})
+    key = house.things.key(older)
+    await house.produce((3, key, house.things.dump(newer)), (3, key, house.things.dump(older)))
+
+    async def things_after(_: Work, after: UUID | None, __: int) -> list[Thing]:
+        return [] if after else [newer]
+
+    before = await _stale(house)
+    await republish(house.campaign, {house.things: things_after})
+    async with running(house.relay().run()):
+        await eventually(lambda: _outbox_is_empty(house))
+
+    assert before == ["version 1 at 3/1 comes after version 2"]
+    assert await _stale(house) == []
 
 
 async def test_republishing_gets_over_a_deadlock(desk: House) -> None:

@@ -1,13 +1,19 @@
-"""How a producer ends that must send no more: its own stop() would send what it still holds."""
+"""How a producer is kept from sending: for as long as it may not, and, when it has to end, for ever.
+
+Its own stop() would send what it still holds.
+"""
 
 import asyncio
 import logging
 import socket
 import struct
+from collections.abc import Callable
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.client import ConnectionGroup
 from aiokafka.errors import NodeNotReadyError, ProducerClosed
+from aiokafka.protocol.produce import ProduceRequest
 
 from souk.chassis.errors import explain
 
@@ -16,6 +22,23 @@ log = logging.getLogger(__name__)
 _CLOSE_SECONDS = 2.0
 _FORGET = struct.pack("ii", 1, 0)
 """Of SO_LINGER: a socket that is closed sends nothing more, and resets the connection."""
+
+
+def ask_before_sending(producer: AIOKafkaProducer, may_send: Callable[[], bool]) -> None:
+    """Have records written to a connection only if `may_send` says so, asked in the same moment.
+
+    What was refused the producer tries again, until it is silenced.
+    """
+    client = producer.client
+    send = client.send
+
+    async def asking(node: int, request: Any, *, group: ConnectionGroup = ConnectionGroup.DEFAULT) -> Any:
+        # Connecting takes time. With a connection nothing is waited for between the question and the writing.
+        if isinstance(request, ProduceRequest) and await client.ready(node, group=group) and not may_send():
+            raise NodeNotReadyError("nothing may be sent now")
+        return await send(node, request, group=group)
+
+    client.send = asking
 
 
 async def silence(producer: AIOKafkaProducer) -> None:

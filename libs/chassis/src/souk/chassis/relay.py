@@ -27,8 +27,9 @@ from souk.chassis import batches, envelope
 from souk.chassis.batches import Outgoing
 from souk.chassis.database import CONNECT_SECONDS, bare_dsn
 from souk.chassis.errors import explain
+from souk.chassis.hold import Hold
 from souk.chassis.metrics import RELAY_BATCH_ROWS, RELAY_BATCH_SECONDS, RELAY_FAILURES
-from souk.chassis.producers import silence
+from souk.chassis.producers import ask_before_sending, silence
 from souk.chassis.settings import KafkaAccess
 from souk.chassis.telemetry import produce_span
 from souk.chassis.work import SHARDS, Units
@@ -43,7 +44,7 @@ RESCAN_SECONDS = 1.0
 SEND_SECONDS = 10.0
 TAKEOVER_SECONDS = 25
 """When PostgreSQL gives up a silent connection, and with it the locks: later than the last moment at
-which its relay could still send."""
+which its relay still sends (`Hold`)."""
 SETTLE_SECONDS = 0.3
 """Between taking locks and the first send: a relay whose connection was ended hears of it in this time."""
 _LOCK_CLASS = 0x736F756B
@@ -167,7 +168,9 @@ class Relay:
         )
         ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         connection.add_termination_listener(lambda _: ended.cancel())
-        relaying = asyncio.create_task(self._relay(connection, producer))
+        hold = Hold(connection, SEND_SECONDS)
+        ask_before_sending(producer, hold.is_there)
+        relaying = asyncio.create_task(self._relay(connection, producer, hold))
         try:
             await asyncio.wait({relaying, ended}, return_when=asyncio.FIRST_COMPLETED)
             if not relaying.done():
@@ -185,7 +188,7 @@ class Relay:
             await asyncio.gather(relaying, return_exceptions=True)
             connection.terminate()
 
-    async def _relay(self, connection: Connection, producer: AIOKafkaProducer) -> None:
+    async def _relay(self, connection: Connection, producer: AIOKafkaProducer, hold: Hold) -> None:
         await asyncio.wait_for(producer.start(), SEND_SECONDS)
         await connection.execute("SELECT pg_advisory_lock_shared($1, $2)", _LOCK_CLASS, _MEMBER)
         in_flight: deque[_Batch] = deque()
@@ -201,11 +204,13 @@ class Relay:
                 floor, rescan_at = 0, monotonic() + RESCAN_SECONDS
             self._units.outbox_written.clear()
             sent = [each for batch in in_flight for each in batch.above(decided.id)]
+            asked_at = monotonic()
             rows = await connection.fetch(_OLDEST, shards, floor, BATCH, decided.id, sent) if shards else ()
             if rows:
                 if rows[0]["behind"]:
                     rescan_at = 0.0
                     continue
+                hold.was_there(asked_at)
                 in_flight.append(await _send(producer, rows))
                 floor = rows[-1]["id"]
                 decided.see(rows[0]["oldest"])
