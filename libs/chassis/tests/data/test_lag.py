@@ -9,6 +9,7 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from prometheus_client import REGISTRY
+from sqlalchemy import text
 
 from souk.chassis.ends import LogEnds
 from souk.chassis.work import Work
@@ -61,6 +62,29 @@ async def test_lag_is_the_age_of_the_oldest_record_that_is_not_applied(
     assert 7200 <= stuck_from_the_start < 7260
     assert caught_up == 0
     assert first_after_a_pause < 60
+
+
+async def test_lag_is_told_while_the_database_tells_no_positions(connected: Any, topic_copies: Any) -> None:
+    async with connected(*topic_copies(STAMPED, OTHERS)) as house:
+
+        async def late() -> bool:
+            age = REGISTRY.get_sample_value("souk_consumer_lag_seconds", {"topic": house.things.name})
+            return age is not None and age >= 3600
+
+        async def send(age: timedelta) -> None:
+            state = thing(partition=3)
+            value = (3, house.things.key(state), house.things.dump(state))
+            await house.produce(value, appended=datetime.now(UTC) - age)
+
+        async with running(house.runner(house.intake(record)).run()):
+            await send(timedelta())
+            await eventually(house.applied)
+            async with house.billing.begin() as work:
+                await work.execute(text("ALTER TABLE consumer_offset RENAME TO away"))
+            await send(timedelta(hours=1))
+            await eventually(late)
+            async with house.billing.begin() as work:
+                await work.execute(text("ALTER TABLE away RENAME TO consumer_offset"))
 
 
 async def test_the_age_of_a_record_is_asked_for_anew_when_the_clients_own_task_has_ended(

@@ -429,6 +429,8 @@ class _Reading(ConsumerRebalanceListener):  # type: ignore[misc]
         async with asyncio.timeout(_KAFKA_SECONDS):
             log_starts = await self._consumer.beginning_offsets(list(positions))
             log_ends = await self._consumer.end_offsets(list(positions))
+        # First: while the database is away it is what tells how late we are.
+        await self._measure(positions, log_ends)
         async with self._units.begin(read_only=True) as work:
             stored = await fence.positions(work, self._intake.group)
         astray = {
@@ -445,6 +447,11 @@ class _Reading(ConsumerRebalanceListener):  # type: ignore[misc]
         if astray:
             log.warning("made anew, cut off or set back, so read again: %s", sorted(astray))
             self._take_up(astray)
+
+    async def _measure(
+        self, positions: Mapping[TopicPartition, fence.Position], log_ends: Mapping[TopicPartition, int]
+    ) -> None:
+        """Set the gauges of the lag."""
         behind = ends.lag(log_ends, positions)
         oldest = await self._oldest(
             {each: at.next_offset for each, at in positions.items() if at.next_offset < log_ends[each]}
