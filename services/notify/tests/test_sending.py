@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import http_ece
 import pytest
@@ -30,7 +30,9 @@ from starlette.routing import Route
 from souk.chassis.server import served
 from souk.chassis.timers import Job, Timer
 from souk.contracts.topics.contacts import PushSubscription
+from souk.contracts.topics.deliveries import Channel
 from souk.notify.channels.mail import Composer
+from souk.notify.channels.outlet import Result
 from souk.notify.channels.smtp import MailOutlet, read_server
 from souk.notify.channels.webpush import PushOutlet, read_key
 from souk.notify.domain.tokens import verify
@@ -192,6 +194,17 @@ async def test_a_refused_address_bounces_and_is_not_used_again(house: House, box
 def handed_over(result: str) -> float:
     labels = {"channel": "email", "result": result}
     return REGISTRY.get_sample_value("souk_notify_handed_over_total", labels) or 0
+
+
+def test_every_outcome_is_counted_from_nothing() -> None:
+    """Prometheus sees no growth in a series that comes with its first value."""
+    pigeons = cast("Channel", "pigeons")
+
+    sender(pigeons, mail_outlet(port=0))
+
+    for result in get_args(Result):
+        labels = {"channel": pigeons, "result": result}
+        assert REGISTRY.get_sample_value("souk_notify_handed_over_total", labels) == 0
 
 
 @pytest.mark.parametrize("stage", ["RCPT", "DATA"])

@@ -11,14 +11,14 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, get_args
 from uuid import UUID
 
 from souk.chassis.telemetry import work_span
 from souk.chassis.timers import Job
 from souk.chassis.work import Units
 from souk.contracts.topics.deliveries import Channel
-from souk.notify.channels.outlet import AwayError, Outcome, Outlet
+from souk.notify.channels.outlet import AwayError, Outcome, Outlet, Result
 from souk.notify.domain.definitions import Status
 from souk.notify.domain.retries import wait_before
 from souk.notify.handlers.telling import ALL, SEND, pass_on
@@ -42,6 +42,10 @@ JobHandler = Callable[[Job], Awaitable[None]]
 
 def sender(channel: Channel, outlet: Outlet | None) -> JobHandler:
     """The job that sends on `channel`; without an outlet what is pending there is suppressed."""
+    if outlet is not None:
+        # Prometheus sees growth of what it knows alone: what came of the first ones would be none.
+        for result in get_args(Result):
+            HANDED_OVER.labels(channel, result)
 
     async def send_pending(job: Job) -> None:
         await _abandon_leftovers(job.units, channel)
