@@ -45,8 +45,9 @@ def faults(
     ] = False,
 ) -> None:
     if mutant or all_mutants:
-        if not {*(mutant or ())} <= MUTANTS.keys():
-            raise typer.BadParameter(f"one of {', '.join(MUTANTS)}", param_hint="--mutant")
+        if unknown := {*(mutant or ())} - MUTANTS.keys():
+            words = f"{', '.join(sorted(unknown))} is no mutant; there are {', '.join(MUTANTS)}"
+            raise typer.BadParameter(words, param_hint="--mutant")
         plays = [[MUTANTS[each] for each in mutant]] if mutant else [[each] for each in MUTANTS.values()]
         seconds = seconds or SECONDS_OF_MUTANTS
         missed = [_missed(together, seed, seconds, keep, control=control) for together in plays]

@@ -1,22 +1,36 @@
-"""Load and faults break nothing: two minutes by one seed, and longer by new ones."""
+"""Load and faults break nothing: two minutes by one seed, and longer by new ones; and the command says so."""
 
+import asyncio
 import json
 import os
 import random
 import re
+import signal
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 from disturbances import FAULTS, plan_of_all
 from fastapi import FastAPI
 from load import KINDS
 from mutants import MUTANTS, Mutant
+from plans import Planned
 from rounds import SECONDS, Report, play, rest, tell_absent
 from shrinking import shorter
 
 from souk.chassis.server import served
+from souk.local import tokens
 from souk.local.errors import StackError
+from souk.local.folder import Folder, remembered_ports
+
+_ROOT = Path(__file__).parents[2]
 
 _LONG_SECONDS = 60.0
 """So that a fault may last for 30 s, longer than a relay's hold on its shards."""
@@ -39,17 +53,141 @@ async def found(report: Report) -> str:
     return "\n".join([report.line(), *report.broken[:40], *short.about, f"again: {again}"])
 
 
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What the command said, on standard output and on standard error, and its exit code."""
+
+    code: int
+    lines: list[str]
+    more: str
+
+
+@asynccontextmanager
+async def command(report: Path, *words: str) -> AsyncIterator[asyncio.Task[Said]]:
+    """`python tests/faults`, as people give it; it writes `report`."""
+    # Wide enough for what it refuses to be named in one line.
+    environment = {**os.environ, "SOUK_FAULTS_REPORT": str(report), "COLUMNS": "1000"}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "tests/faults", *words),
+        cwd=_ROOT,
+        env=environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+    async def said() -> Said:
+        out, err = await process.communicate()
+        return Said(process.returncode or 0, out.decode().splitlines(), err.decode())
+
+    saying = asyncio.create_task(said())
+    try:
+        yield saying
+    finally:
+        if process.returncode is None:
+            process.send_signal(signal.SIGINT)
+        await saying
+
+
+def read(path: Path) -> Report:
+    kept = json.loads(path.read_text())
+    plan = [[Planned(**each) for each in faults] for faults in kept["plan"]]
+    return Report(**kept | {"plan": plan, "faults": Counter(kept["faults"])})
+
+
 @pytest.mark.timeout(900)
 async def test_two_minutes_of_load_and_faults_break_nothing(tmp_path: Path) -> None:
-    report = await play(tmp_path, 1, plan_of_all(1, 2), _LOAD_SECONDS)
+    written = tmp_path / "faults.json"
+    words = (
+        "--seed",
+        "1",
+        "--rounds",
+        "2",
+        "--for",
+        f"{_LOAD_SECONDS:g}",
+        "--shrink",
+        f"{_SHRINK_SECONDS:g}",
+    )
+    async with command(written, *words, "--keep", str(tmp_path / "play")) as playing:
+        said = await playing
 
-    assert report.sound, await found(report)
+    assert said.code == 0, said.more
+    report = read(written)
+    assert report.sound
     assert report.acknowledged > 100
     assert {kind for kind, times in report.load.items() if times} >= _TWO_MINUTES_HAVE
     assert report.refused > 0
     assert report.looks["position"] > 0
     assert report.looks["copy"] > 0
     assert report.faults.total() == 11
+    assert said.lines == [report.line()]
+    assert re.fullmatch(
+        r"rounds=2 faults=11 by-kind=\w+:\d(,\w+:\d)* acknowledged=\d+ unknown=\d+"
+        r" lost=0 duplicated=0 overspent=0 drift=0 diverged=0",
+        report.line(),
+    )
+    assert (report.seed, report.load_seconds, report.plan) == (1, _LOAD_SECONDS, plan_of_all(1, 2))
+
+
+async def test_what_cannot_be_played_is_refused_by_its_name(tmp_path: Path) -> None:
+    for plan in (
+        "no JSON",
+        "[]",
+        '{"seed": 1}',
+        '{"seed": 1, "load_seconds": 5, "plan": [[{"name": "cut"}]]}',
+    ):
+        (tmp_path / "plan.json").write_text(plan)
+        async with command(tmp_path / "faults.json", "--plan", str(tmp_path / "plan.json")) as playing:
+            said = await playing
+        assert said.code == 2
+        assert f"{tmp_path}/plan.json is no report of a play" in said.more
+    async with command(tmp_path / "faults.json", "--mutant", "no_fence", "--mutant", "none_such") as playing:
+        said = await playing
+
+    assert said.code == 2
+    assert "none_such is no mutant" in said.more
+    assert not (tmp_path / "faults.json").exists()
+
+
+async def _ask(folder: Folder, method: str, path: str, **body: str) -> Any:
+    """What the suite in `folder` answers as soon as it has what is asked for."""
+    async with httpx.AsyncClient(trust_env=False) as client, asyncio.timeout(300):
+        while True:
+            # It may not have started yet.
+            with suppress(httpx.HTTPError, OSError, LookupError):
+                answer = await client.request(
+                    method,
+                    f"http://127.0.0.1:{remembered_ports(folder)['gateway']}{path}",
+                    headers={"authorization": f"Bearer {tokens.token(folder, 'staff')}"},
+                    json=body or None,
+                )
+                if answer.is_success and answer.json().get("items", True):
+                    return answer.json()
+            await asyncio.sleep(0.2)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+async def test_what_was_found_is_told_with_what_plays_it_again(tmp_path: Path) -> None:
+    """Somebody opens a shop who is not in the history: that is one more than was asked for."""
+    plan, written, kept = tmp_path / "plan.json", tmp_path / "faults.json", tmp_path / "play"
+    Report(5, [[]], 20.0).write(plan)
+    folder = Folder(kept / "data")
+
+    async with command(written, "--plan", str(plan), "--shrink", "0", "--keep", str(kept)) as playing:
+        campaign = (await _ask(folder, "GET", "/v1/campaigns"))["items"][0]
+        await _ask(folder, "POST", "/v1/shops", campaign_id=campaign["id"], kind="shopify", domain="b.test")
+        said = await playing
+
+    assert said.code == 1, said.more
+    report, shortest = read(written), tmp_path / "faults-shortest.json"
+    assert said.lines == [report.line()]
+    [found] = report.broken
+    assert re.match(f"(undone|doubled) shop: {campaign['id']}: ", found)
+    assert f"the shortest that was found has 0 faults: {found}" in said.more
+    assert f's  draft {{"title": "{campaign["title"]}"' in said.more
+    assert f"1 found; again: make faults ARGS='--plan {plan}'; data in {kept}" in said.more
+    assert f"the shortest again: make faults ARGS='--plan {shortest}'" in said.more
+    assert read(shortest).plan == [[]]
 
 
 async def test_what_moves_for_ever_is_no_rest() -> None:
@@ -96,6 +234,7 @@ async def test_new_seeds_break_nothing(tmp_path: Path) -> None:
     report = await play(tmp_path, seed, plan, _LONG_SECONDS)
 
     assert report.sound, await found(report)
+    assert report.load["close"], "campaigns that are long over are closed"
 
 
 @pytest.mark.long
