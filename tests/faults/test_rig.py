@@ -97,16 +97,7 @@ def read(path: Path) -> Report:
 @pytest.mark.timeout(900)
 async def test_two_minutes_of_load_and_faults_break_nothing(tmp_path: Path) -> None:
     written = tmp_path / "faults.json"
-    words = (
-        "--seed",
-        "1",
-        "--rounds",
-        "2",
-        "--for",
-        f"{_LOAD_SECONDS:g}",
-        "--shrink",
-        f"{_SHRINK_SECONDS:g}",
-    )
+    words = f"--seed 1 --rounds 2 --for {_LOAD_SECONDS:g} --shrink {_SHRINK_SECONDS:g}".split()
     async with command(written, *words, "--keep", str(tmp_path / "play")) as playing:
         said = await playing
 
