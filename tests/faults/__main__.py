@@ -5,7 +5,6 @@ What breaks is played again with fewer faults, until it no longer breaks or the 
 """
 
 import asyncio
-import json
 import os
 import shutil
 import tempfile
@@ -18,7 +17,7 @@ from typing import Annotated
 import typer
 from disturbances import plan_of_all
 from mutants import MUTANTS, Mutant
-from plans import Plan, Planned
+from plans import Plan
 from rounds import SECONDS, SECONDS_OF_MUTANTS, Report, play
 from shrinking import shorter
 
@@ -74,11 +73,10 @@ def faults(
 def _read(path: Path) -> tuple[int, float, Plan]:
     """Seed, seconds of load in each round, and plan of a report."""
     try:
-        kept = json.loads(path.read_text())
-        plan = [[Planned(**each) for each in faults] for faults in kept["plan"]]
-        return kept["seed"], kept["load_seconds"], plan
+        kept = Report.read(path)
     except (ValueError, KeyError, TypeError):
         raise typer.BadParameter(f"{path} is no report of a play", param_hint="--plan") from None
+    return kept.seed, kept.load_seconds, kept.plan
 
 
 def _tell(report: Report, found: Report, again: str, root: Path, path: Path) -> None:

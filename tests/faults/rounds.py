@@ -113,6 +113,13 @@ class Report:
     def write(self, path: Path) -> None:
         path.write_text(json.dumps({**asdict(self), "faults": dict(self.faults)}, indent=1) + "\n")
 
+    @staticmethod
+    def read(path: Path) -> "Report":
+        """What `write` wrote. Raises ValueError, KeyError or TypeError for anything else."""
+        kept = json.loads(path.read_text())
+        plan = [[Planned(**each) for each in faults] for faults in kept["plan"]]
+        return Report(**kept | {"plan": plan, "faults": Counter(kept["faults"])})
+
 
 @dataclass(frozen=True, slots=True)
 class Kept:

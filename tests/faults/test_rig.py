@@ -7,7 +7,6 @@ import random
 import re
 import signal
 import sys
-from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -21,7 +20,6 @@ from disturbances import FAULTS, plan_of_all
 from fastapi import FastAPI
 from load import KINDS
 from mutants import MUTANTS, Mutant
-from plans import Planned
 from rounds import SECONDS, Report, play, rest, tell_absent
 from shrinking import shorter
 
@@ -88,12 +86,6 @@ async def command(report: Path, *words: str) -> AsyncIterator[asyncio.Task[Said]
         await saying
 
 
-def read(path: Path) -> Report:
-    kept = json.loads(path.read_text())
-    plan = [[Planned(**each) for each in faults] for faults in kept["plan"]]
-    return Report(**kept | {"plan": plan, "faults": Counter(kept["faults"])})
-
-
 @pytest.mark.timeout(900)
 async def test_two_minutes_of_load_and_faults_break_nothing(tmp_path: Path) -> None:
     written = tmp_path / "faults.json"
@@ -102,7 +94,7 @@ async def test_two_minutes_of_load_and_faults_break_nothing(tmp_path: Path) -> N
         said = await playing
 
     assert said.code == 0, said.more
-    report = read(written)
+    report = Report.read(written)
     assert report.sound
     assert report.acknowledged > 100
     assert {kind for kind, times in report.load.items() if times} >= _TWO_MINUTES_HAVE
@@ -170,7 +162,7 @@ async def test_what_was_found_is_told_with_what_plays_it_again(tmp_path: Path) -
         said = await playing
 
     assert said.code == 1, said.more
-    report, shortest = read(written), tmp_path / "faults-shortest.json"
+    report, shortest = Report.read(written), tmp_path / "faults-shortest.json"
     assert said.lines == [report.line()]
     [found] = report.broken
     assert re.match(f"(undone|doubled) shop: {campaign['id']}: ", found)
@@ -178,7 +170,7 @@ async def test_what_was_found_is_told_with_what_plays_it_again(tmp_path: Path) -
     assert f's  draft {{"title": "{campaign["title"]}"' in said.more
     assert f"1 found; again: make faults ARGS='--plan {plan}'; data in {kept}" in said.more
     assert f"the shortest again: make faults ARGS='--plan {shortest}'" in said.more
-    assert read(shortest).plan == [[]]
+    assert Report.read(shortest).plan == [[]]
 
 
 async def test_what_moves_for_ever_is_no_rest() -> None:
