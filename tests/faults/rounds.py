@@ -44,10 +44,10 @@ MAKERS, PEOPLE = 24, 8
 SECONDS, SECONDS_OF_MUTANTS = 20.0, 40.0
 """Of load in each round, where nothing else is asked for. Mutants need the second to be caught by."""
 _TICK_SECONDS, _TICK = 0.25, timedelta(hours=1)
-_TICKS = 24 * 20
-"""Of a round at most: nobody is told what is older than 30 days, and faults put the clock forward too."""
+_LATE_TICKS = 24 * 20
+"""While what was lost is mended, at most: nobody is told what is older than 30 days by then."""
 _ROUND = timedelta(days=27)
-"""What they come to together."""
+"""By the suite's clock, at most, one with another: some two weeks, and what is late in every second."""
 _REST_SECONDS = 150.0
 _REST_SECONDS_OF_MUTANTS = 90.0
 _LONGEST_REST_SECONDS = 480.0
@@ -224,15 +224,16 @@ async def _round(
 
     longest = min(max(seconds / 2, _LONGEST[0]), _LONGEST[1])
     scene = Scene(suite, market, random.Random(), longest, note, kept.malformed)
-    stop = asyncio.Event()
+    late, stop = asyncio.Event(), asyncio.Event()
     async with _databases(suite) as databases, asyncio.TaskGroup() as group:
         group.create_task(_look(watch, databases, stop))
         group.create_task(market.trade(PEOPLE, report.rounds, stop))
-        group.create_task(_tick(market, stop))
+        group.create_task(_tick(market, late, stop))
         began = time.monotonic()
         for part in parts(faults, late=False):
             _tell_failed(report, await disturb(scene, part, aims, report.faults, longest))
         await asyncio.sleep(max(0.0, seconds - (time.monotonic() - began)))
+        late.set()
         for part in parts(faults, late=True):
             async with asyncio.timeout(_READY_SECONDS):
                 await suite.ready()
@@ -264,12 +265,12 @@ async def _look(watch: Watch, databases: effects.Databases, stop: asyncio.Event)
         await asyncio.sleep(_LOOK_SECONDS)
 
 
-async def _tick(market: Market, stop: asyncio.Event) -> None:
-    """The suite's clock goes on while the load does: 4 hours a second, 20 days at most."""
-    for _ in range(_TICKS):
-        if stop.is_set():
-            return
+async def _tick(market: Market, late: asyncio.Event, stop: asyncio.Event) -> None:
+    """The suite's clock goes on with the load: 4 hours a second, and for 20 days at most once it is late."""
+    left = _LATE_TICKS
+    while left and not stop.is_set():
         market.move(_TICK)
+        left -= late.is_set()
         await asyncio.sleep(_TICK_SECONDS)
 
 
