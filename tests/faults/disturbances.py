@@ -222,7 +222,7 @@ async def slow_outside(scene: Scene) -> None:
     faults = {}
     for prefix, patience in _PATIENCE_OUTSIDE.items():
         seconds = scene.chance.uniform(0.5, scene.longest)
-        times = scene.chance.randint(1, 10)
+        times = scene.chance.randint(1, scene.aim.times)
         if scene.chance.random() < 0.5:
             seconds, times = patience + 2, 1
         faults[prefix] = {"slow": seconds, "times": times}
@@ -233,7 +233,7 @@ async def fail_outside(scene: Scene) -> None:
     """They answer that they can't for now; mail seldom that it never will."""
     faults = {}
     for prefix in (*_PATIENCE_OUTSIDE, "/smtp/mail"):
-        status, times = 503, scene.chance.randint(1, 10)
+        status, times = 503, scene.chance.randint(1, scene.aim.times)
         if prefix.startswith("/smtp"):
             status = 451
             if scene.chance.random() < _REFUSED_FOR_GOOD:
@@ -245,9 +245,10 @@ async def fail_outside(scene: Scene) -> None:
 
 async def break_outside(scene: Scene) -> None:
     """They do what they were asked, and the connection breaks before their answer."""
-    await _outside(
-        scene, {each: {"reset": True, "times": scene.chance.randint(1, 10)} for each in _PATIENCE_OUTSIDE}
-    )
+    faults = {
+        each: {"reset": True, "times": scene.chance.randint(1, scene.aim.times)} for each in _PATIENCE_OUTSIDE
+    }
+    await _outside(scene, faults)
 
 
 async def _outside(scene: Scene, faults: Mapping[str, Mapping[str, Any]]) -> None:
@@ -413,7 +414,12 @@ async def refuse_records(scene: Scene) -> None:
 
 async def _copy_with(scene: Scene, chosen: str, topics: Set[str]) -> tuple[Service, str, str]:
     """Service, table and topic of a read copy that has such rows."""
-    copies = [each for each in _READ_COPIES if each[2] in topics]
+    aim = scene.aim
+    copies = [
+        (service, table, topic)
+        for service, table, topic in _READ_COPIES
+        if topic in topics and service in aim.services and topic in (aim.topics or topics)
+    ]
     for service, table, topic in scene.chance.sample(copies, len(copies)):
         if await _asked(scene, service, f'SELECT EXISTS (SELECT FROM "{table}" AS new WHERE {chosen})'):
             return service, table, topic

@@ -38,13 +38,14 @@ class Edit:
 @dataclass(frozen=True, slots=True)
 class Aim:
     """What faults choose from. processes: beginnings of names; topics: none for all; shortest: seconds that
-    one lasts at least, if rounds are twice as long."""
+    one lasts at least, if rounds are twice as long; times: how often something outside fails at most."""
 
     services: Sequence[Service] = SERVICES
     servers: Sequence[str] = ("kafka", "database")
     processes: tuple[str, ...] = ("",)
     topics: Sequence[str] = ()
     shortest: float = 1.0
+    times: int = 10
 
 
 @dataclass(frozen=True, slots=True)
