@@ -42,6 +42,8 @@ TARGET = {"job", "instance"}
 VALUES = {"result": get_args(Result)}
 """What a label may say, where it is one of a few words."""
 SECTIONS = ("At risk", "Look first", "Do", "Over when", "Rehearsed")
+CASES = "tests/faults/test_signals.py::"
+"""Tests that do an alert's faults to the running suite."""
 PRINTS: Mapping[str, tuple[Any, ...]] = {
     "lag": (Reading,),
     "deadletter list": (Parked,),
@@ -213,6 +215,10 @@ def _about_runbook(text: str, alert: Mapping[str, Any]) -> Iterator[str]:
     yield from (f"no fault {name}" for name in faults if name not in {**LIGHT, **HEAVY})
     tests = re.findall(r"^- `(\S+::\w+)`$", rehearsed, re.MULTILINE)
     yield from (f"no test {node}" for node in tests if _read_by(node) is None)
+    rehearsing = "\n".join(_read_by(node) or "" for node in tests if node.startswith(CASES))
+    if f'conditions("{alert["alert"]}")' not in rehearsing:
+        yield f"no test of it in {CASES.rstrip(':')}"
+    yield from (f"its test there does not {name}" for name in faults if f'"{name}"' not in rehearsing)
     read = "\n".join(_read_by(node) or "" for node in tests)
     for name in _names(alert["expr"]):
         if name in KNOWN and not any(re.search(rf"\b{each}", read) for each in _spellings(name)):
@@ -287,7 +293,7 @@ def _spellings(name: str) -> Iterator[str]:
 
 @cache
 def _read_by(node: str) -> str | None:
-    """The source of a test and of what it calls in its own file; None when there is no such test."""
+    """The source of a test, its decorators, and what it calls in its own file; None when there is none."""
     file, _, test = node.partition("::")
     if not (ROOT / file).is_file():
         return None
@@ -302,7 +308,8 @@ def _read_by(node: str) -> str | None:
     wanted, found = [test], dict[str, str]()
     while wanted:
         name = wanted.pop()
-        found[name] = ast.get_source_segment(source, functions[name]) or ""
+        parts = (*functions[name].decorator_list, functions[name])
+        found[name] = "\n".join(ast.get_source_segment(source, part) or "" for part in parts)
         called = {each.id for each in ast.walk(functions[name]) if isinstance(each, ast.Name)}
         wanted += [each for each in called & functions.keys() if each not in found]
     return "\n".join(found.values())
@@ -352,6 +359,8 @@ def test_a_slip_in_the_rules_is_found(old: str, new: str, complaint: str) -> Non
         (r"souk-<service> lag", "souk-mail lag", "no command souk-mail"),
         (r'"outbox": \d+, ', "", "does not print"),
         (r"`refuse`", "`refuses`", "no fault refuses"),
+        (r"test_outbox_stuck", "test_outbox_grows", "no test of it in tests/faults/test_signals.py"),
+        (r"`refuse`", "`delay`", "its test there does not delay"),
         (r"test_gauges_tell\w+", "test_gauges", "no test libs/chassis/tests/data/test_pulse.py::test_gauges"),
         (
             r"test_gauges_tell\w+",
