@@ -1,6 +1,7 @@
 """The command line of a service whose settings are not all there."""
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -58,6 +59,23 @@ def test_a_command_names_the_settings_that_are_missing(tmp_path: Path, command: 
     assert answer.stderr == (
         "Missing settings: SOUK_BILLING_KAFKA or SOUK_KAFKA, SOUK_BILLING_DATABASE or SOUK_DATABASE\n"
     )
+
+
+@pytest.mark.parametrize("command", ["check", "lag", "deadletter list", "migrate"])
+def test_a_command_that_reaches_nobody_says_so_in_a_sentence(tmp_path: Path, command: str) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        place = f"127.0.0.1:{nobody.getsockname()[1]}"
+        answer = billing(
+            tmp_path, *command.split(),
+            SOUK_KAFKA=place, SOUK_DATABASE=f"postgresql://billing:hunter2@{place}/billing",
+        )  # fmt: skip
+
+    assert (answer.returncode, answer.stdout) == (1, "")
+    last = answer.stderr.splitlines()[-1]
+    assert last.startswith("Not done, for the database or Kafka that the settings name could not be used: ")
+    assert "Traceback" not in answer.stderr
+    assert "hunter" not in answer.stderr
 
 
 def test_a_command_names_the_settings_that_are_wrong_without_their_values(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ T = TypeVar("T")
 S = TypeVar("S", bound=ServiceSettings)
 
 _EXIT_SECONDS = 10.0
-_USAGE = 2
+_FAILED, _USAGE = 1, 2
 
 
 def commands(service: Service[Any]) -> typer.Typer:
@@ -57,7 +57,7 @@ def commands(service: Service[Any]) -> typer.Typer:
         settings = settings_or_exit(service.settings)
         logs.configure(service.name, settings.log_level)
         url = settings.database.get_secret_value()
-        _print({"migrated": _wait(migrations.migrate(url, service.migrations_folder()))})
+        _print({"migrated": _done(migrations.migrate(url, service.migrations_folder()))})
 
     _upkeep(app, service)
     app.add_typer(_deadletter(service), name="deadletter")
@@ -139,7 +139,7 @@ def _upkeep(app: typer.Typer, service: Service[Any]) -> None:
         from souk.chassis.checking import check_service
 
         logs.configure(service.name, "WARNING")
-        found, checked = _wait(check_service(settings_or_exit(service.settings), patience))
+        found, checked = _done(check_service(settings_or_exit(service.settings), patience))
         for one in found:
             _print(asdict(one))
         _print({"checked": checked, "findings": len(found)})
@@ -227,7 +227,24 @@ def _with_parts(service: Service[Any], command: Any) -> None:
         async with opened(service, settings, f"souk-{service.name} command") as (parts, runtime):
             await command(parts, runtime)
 
-    _wait(on_database())
+    _done(on_database())
+
+
+def _done(work: Coroutine[Any, Any, T]) -> T:
+    """What came of it. Raises typer.Exit(1), having said why, where database or Kafka were no help."""
+    from aiokafka.errors import KafkaError
+
+    from souk.chassis.database import is_refused, is_transient
+    from souk.chassis.errors import explain
+
+    try:
+        return _wait(work)
+    except Exception as error:
+        if not (isinstance(error, KafkaError) or is_transient(error) or is_refused(error)):
+            raise
+        why = f"the database or Kafka that the settings name could not be used: {explain(error)}"
+        typer.echo(f"Not done, for {why}", err=True)
+        raise typer.Exit(_FAILED) from None
 
 
 def _wait(work: Coroutine[Any, Any, T]) -> T:

@@ -9,6 +9,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 CONNECT_SECONDS = 5
 STATEMENT_SECONDS = 60
 _PARTED = "08"
+_CLOSED = (
+    "28",  # invalid_authorization_specification
+    "3D",  # invalid_catalog_name
+    "42501",  # insufficient_privilege
+)
 _RETRYABLE = frozenset(
     {
         "40001",  # serialization_failure
@@ -87,6 +92,12 @@ def is_transient(error: BaseException) -> bool:
         return state.startswith(_PARTED) or state in _RETRYABLE
     # TimeoutError is an OSError; the pool's own is SQLAlchemy's TimeoutError.
     return isinstance(error, OSError) or type(error).__name__ in _LOST
+
+
+def is_refused(error: BaseException) -> bool:
+    """Whether the database does not let this login in, or do this."""
+    state = getattr(getattr(error, "orig", None) or error, "sqlstate", None) or ""
+    return state.startswith(_CLOSED)
 
 
 _LOST = frozenset({"TimeoutError", "InterfaceError", "InternalClientError"})
