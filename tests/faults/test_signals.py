@@ -185,7 +185,8 @@ async def test_timers_failing(rig: Rig, fault: str, aim: dict[str, Any], job: st
     await rig.campaign()
 
     async with rig.fault(fault, **aim):
-        rig.market.move(timedelta(days=1))
+        # The campaign has started by then, and accounts are asked for their followers once a week.
+        rig.market.move(timedelta(days=8))
         # In one stretch of time and in the next.
         for grown in (Increase(), Increase()):
             await rig.until(
