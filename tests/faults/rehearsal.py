@@ -130,13 +130,14 @@ class Rig:
         await clock.settle(self.suite.pulses)
 
     async def sign_up(self, number: int) -> None:
-        """So many newcomers, of a country where no campaign is."""
+        """So many newcomers, who have no address and so are told of nothing outside."""
+        payee = {"country": "US", "payment_mode": "automatic"}
         items = [
             {
                 "id": str(person := uuid4()),
                 "display_name": f"Newcomer {person}",
-                "country": "TH",
-                "contact": {"email": f"{person}@creators.example", "push": []},
+                "country": "US",
+                "payee": payee,
             }
             for _ in range(number)
         ]
