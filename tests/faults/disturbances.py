@@ -35,6 +35,7 @@ _BURST_SECONDS = 0.1
 _TRY_SECONDS, _TRY_AGAIN_SECONDS = 30.0, 1.0
 """For so long a fault begins again that another was in the way of."""
 _MEND_SECONDS = 60.0
+_BATCH_SECONDS = 150.0
 _PATIENCE_OUTSIDE = {"/youtube": 10.0, "/smtp/rcpt": 30.0, "/smtp/data": 30.0, "/push": 10.0}
 """Seconds after which the services wait no longer for an answer."""
 _REFUSED_FOR_GOOD = 0.1
@@ -398,8 +399,9 @@ async def refuse_records(scene: Scene) -> None:
                 scene.meets(f"{service} {await _found(stopped, 'no partition has so many records')}")
         else:
             await scene.a_while()
-        # Another fault may keep the service from reading, for as long as one may last.
-        within = scene.longest + _TRY_SECONDS
+        # Another fault may keep the service from reading, for as long as one may last; and what is parked of
+        # a batch, which is applied record by record now, is seen only when all of it is.
+        within = scene.longest + _BATCH_SECONDS
         scene.meets(f"{await _found(parked, f'{service}.{table} was not written', within)} are parked")
     finally:
         await _administer(scene, service, "DROP FUNCTION refuse() CASCADE")
