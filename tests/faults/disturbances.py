@@ -392,6 +392,13 @@ async def refuse_records(scene: Scene) -> None:
         missing = [words for each in answers for words in each.json().get("missing", {}).values()]
         return [words for words in missing if words.startswith("stopped")]
 
+    async def try_again() -> None:
+        last: int | None = 0
+        while last is not None:
+            [told] = await scene.cluster.command(service, "deadletter", "retry", "--after", str(last))
+            scene.meets(f"{service} {told}")
+            last = told["last"]
+
     try:
         await _administer(scene, service, f"{_AWAIT_BATCHES}; {_REWIND} WHERE topic = '{topic}'")
         if one_in == 1:
@@ -404,14 +411,10 @@ async def refuse_records(scene: Scene) -> None:
         within = scene.longest + _BATCH_SECONDS
         scene.meets(f"{await _found(parked, f'{service}.{table} was not written', within)} are parked")
     finally:
-        await _administer(scene, service, "DROP FUNCTION refuse() CASCADE")
+        await _insist(lambda: _administer(scene, service, "DROP FUNCTION IF EXISTS refuse() CASCADE"))
         # What a batch that met it has parked is there for a retry once that batch has ended.
-        await _administer(scene, service, _AWAIT_BATCHES)
-        last: int | None = 0
-        while last is not None:
-            [told] = await scene.cluster.command(service, "deadletter", "retry", "--after", str(last))
-            scene.meets(f"{service} {told}")
-            last = told["last"]
+        await _insist(lambda: _administer(scene, service, _AWAIT_BATCHES))
+        await _insist(try_again)
 
 
 async def _copy_with(scene: Scene, chosen: str, topics: Set[str]) -> tuple[Service, str, str]:
