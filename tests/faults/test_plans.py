@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from disturbances import BESIDE, HEAVY, LIGHT, plan_of_all
 from plans import Plan, parts, planned, shortest
+from rounds import Report
 
 LIGHT_OF_FOUR = ("a", "b", "c", "d", "e", "f")
 
@@ -92,13 +93,18 @@ def test_the_document_tells_of_every_fault_and_of_no_other() -> None:
     assert sorted(told) == sorted([*LIGHT, *HEAVY])
 
 
-def test_the_last_figures_are_of_the_play_that_is_named_above_them() -> None:
-    document = (Path(__file__).parents[2] / "docs/guarantees.md").read_text()
-    [(seed, rounds)] = re.findall(r"^make faults SEED=(\d+) ROUNDS=(\d+)", document, re.MULTILINE)
-    [told] = re.findall(r"by-kind=(\S+)", document)
+def test_the_last_figures_are_of_the_report_beside_them() -> None:
+    docs = Path(__file__).parents[2] / "docs"
+    report = Report.read(docs / "faults.json")
+    words = " ".join((docs / "guarantees.md").read_text().split())
 
-    played = Counter(name for faults in names(plan_of_all(int(seed), int(rounds))) for name in faults)
-
-    assert {
-        name: int(number) for name, _, number in (each.partition(":") for each in told.split(","))
-    } == played
+    assert report.plan == plan_of_all(report.seed, report.rounds)
+    played = Counter(name for faults in names(report.plan) for name in faults)
+    assert (played - report.faults).total() == played.total() - report.faults.total() == len(report.failed)
+    assert report.sound
+    command = f"make faults SEED={report.seed} ROUNDS={report.rounds} FOR={report.load_seconds:g}"
+    assert f"```sh {command} ``` ``` {report.line()} ```" in words
+    assert f"at {report.commit}," in words
+    assert not report.commit.endswith("-dirty")
+    assert f"{report.seconds:,.0f} s" in words
+    assert f"{report.refused:,} further requests were refused" in words
