@@ -17,6 +17,7 @@ import typer
 import yaml
 from disturbances import HEAVY, LIGHT
 from prometheus_client.metrics import MetricWrapperBase
+from signals import parts
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
@@ -135,7 +136,7 @@ def _about_expression(expression: Any) -> Iterator[str]:
             yield from (
                 f"no {matcher.name} {word}" for word in words if word not in VALUES.get(matcher.name, words)
             )
-    for aggregate in _parts(expression, promql.AggregateExpr):
+    for aggregate in parts(expression, promql.AggregateExpr):
         if aggregate.modifier is None or aggregate.modifier.type != promql.AggModifierType.By:
             yield "an aggregate keeps its labels by `by`"
             continue
@@ -155,19 +156,8 @@ def _about_summary(summary: str, labels: set[str]) -> Iterator[str]:
             yield f"the summary inserts {inserted}"
 
 
-def _parts(expression: Any, kind: type | tuple[type, ...]) -> list[Any]:
-    found: list[Any] = []
-
-    def visit(part: Any) -> None:
-        if isinstance(part, kind):
-            found.append(part)
-
-    promql.walk(expression, visit)
-    return found
-
-
 def _selectors(expression: Any) -> Iterator[Any]:
-    for part in _parts(expression, (promql.VectorSelector, promql.MatrixSelector)):
+    for part in parts(expression, (promql.VectorSelector, promql.MatrixSelector)):
         yield part.vector_selector if isinstance(part, promql.MatrixSelector) else part
 
 
@@ -308,8 +298,8 @@ def _read_by(node: str) -> str | None:
     wanted, found = [test], dict[str, str]()
     while wanted:
         name = wanted.pop()
-        parts = (*functions[name].decorator_list, functions[name])
-        found[name] = "\n".join(ast.get_source_segment(source, part) or "" for part in parts)
+        pieces = (*functions[name].decorator_list, functions[name])
+        found[name] = "\n".join(ast.get_source_segment(source, piece) or "" for piece in pieces)
         called = {each.id for each in ast.walk(functions[name]) if isinstance(each, ast.Name)}
         wanted += [each for each in called & functions.keys() if each not in found]
     return "\n".join(found.values())

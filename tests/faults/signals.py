@@ -81,17 +81,18 @@ def conditions(alert: str) -> tuple[Condition, ...]:
     ]
     return tuple(
         Condition(
-            tuple(_selector(each) for each in _parts(part.lhs, promql.VectorSelector)),
+            tuple(_selector(each) for each in parts(part.lhs, promql.VectorSelector)),
             str(part.op),
             part.rhs.val,
-            next((each.args[0].val for each in _parts(part.lhs, promql.Call) if len(each.args) > 1), None),
+            next((each.args[0].val for each in parts(part.lhs, promql.Call) if len(each.args) > 1), None),
         )
-        for part in _parts(promql.parse(expr), promql.BinaryExpr)
+        for part in parts(promql.parse(expr), promql.BinaryExpr)
         if str(part.op) in _COMPARISONS and isinstance(part.rhs, promql.NumberLiteral)
     )
 
 
-def _parts(expression: Any, kind: Any) -> list[Any]:
+def parts(expression: Any, kind: type | tuple[type, ...]) -> list[Any]:
+    """Of a PromQL expression those of a kind, from left to right."""
     found: list[Any] = []
 
     def visit(part: Any) -> None:
