@@ -10,7 +10,6 @@ from sqlalchemy import (
     Row,
     Text,
     Uuid,
-    bindparam,
     cast,
     column,
     delete,
@@ -24,6 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import array, insert
 
+from souk.chassis.sets import among
 from souk.chassis.store import copy_rows
 from souk.chassis.work import Work
 from souk.contracts.topics.announcements import Announcement
@@ -113,7 +113,7 @@ def deliveries_of(part: Any, influencers: Sequence[UUID]) -> Source:
         select(recipient.c.influencer_id, recipient.c.campaign_ids)
         .where(
             recipient.c.announcement_id == part.id,
-            recipient.c.influencer_id == func.any(_ids(influencers)),
+            among(recipient.c.influencer_id, influencers),
         )
         .cte("told")
     )
@@ -152,7 +152,7 @@ async def remove_recipients(work: Work, announcement_id: UUID, influencers: Sequ
     await work.execute(
         delete(recipient).where(
             recipient.c.announcement_id == announcement_id,
-            recipient.c.influencer_id == func.any(_ids(influencers)),
+            among(recipient.c.influencer_id, influencers),
         )
     )
 
@@ -167,7 +167,3 @@ async def remove_old(work: Work, before: datetime) -> int:
         .cte("old")
     )
     return (await work.execute(delete(announcement).where(announcement.c.id == old.c.id))).rowcount
-
-
-def _ids(ids: Sequence[UUID]) -> Any:
-    return bindparam("influencers", list(ids), type_=ARRAY(Uuid))

@@ -10,6 +10,7 @@ from sqlalchemy import ARRAY, Table, Uuid, bindparam, func, literal, select
 from sqlalchemy.dialects.postgresql import insert
 
 from souk.chassis.auth import Principal
+from souk.chassis.sets import among
 from souk.chassis.store import upsert_newer
 from souk.chassis.work import Work
 from souk.contracts.permissions import Area, Level
@@ -57,10 +58,7 @@ async def _hold(work: Work, table: Table, ids: Iterable[UUID]) -> None:
         .on_conflict_do_nothing()
     )
     await work.execute(
-        select(table.c.id)
-        .where(table.c.id == func.any(wanted))
-        .order_by(table.c.id)
-        .with_for_update(read=True)
+        select(table.c.id).where(among(table.c.id, ordered)).order_by(table.c.id).with_for_update(read=True)
     )
 
 
@@ -74,7 +72,7 @@ async def known(work: Work, table: Table, status: str, ids: Iterable[UUID]) -> d
     """Version and the column `status` of those of `ids` that are known."""
     rows = await work.fetch_all(
         select(table.c.id, table.c.version, table.c[status].label("status")).where(
-            table.c.id == func.any(bindparam("ids", sorted(set(ids)), type_=ARRAY(Uuid))), table.c.version > 0
+            among(table.c.id, set(ids)), table.c.version > 0
         )
     )
     return {row.id: Known(row.version, row.status) for row in rows}
@@ -231,8 +229,7 @@ async def facts_of(work: Work, rows: Sequence[Any]) -> Facts:
     async def found(table: Table, ids: set[UUID]) -> Sequence[Any]:
         if not ids:
             return []
-        wanted = bindparam("ids", sorted(ids), type_=ARRAY(Uuid))
-        return await work.fetch_all(select(table).where(table.c.id == func.any(wanted), table.c.version > 0))
+        return await work.fetch_all(select(table).where(among(table.c.id, ids), table.c.version > 0))
 
     def subjects(area: str) -> set[UUID]:
         return {one for row in rows if row.kind.startswith(area) for one in row.subject_ids}

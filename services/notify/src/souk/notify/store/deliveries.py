@@ -30,6 +30,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 
+from souk.chassis.sets import among
 from souk.chassis.work import Work
 from souk.contracts.topics.deliveries import Channel, Delivery
 from souk.notify.domain.definitions import Status
@@ -99,7 +100,7 @@ async def make(work: Work, source: Source) -> Sequence[Row[Any]]:
 
 async def settle_for(work: Work, influencers: Sequence[UUID]) -> Sequence[Row[Any]]:
     """Decide these influencers' waiting deliveries, as far as nothing is missing now; the decided rows."""
-    return await _settle(work, delivery.c.influencer_id == func.any(literal(influencers, ARRAY(Uuid))))
+    return await _settle(work, among(delivery.c.influencer_id, influencers))
 
 
 async def settle_about(work: Work, campaigns: Sequence[UUID]) -> Sequence[Row[Any]]:
@@ -128,7 +129,7 @@ async def _settle(work: Work, which: ColumnElement[bool]) -> Sequence[Row[Any]]:
     return await work.fetch_all(
         update(delivery)
         .where(
-            delivery.c.id == func.any(literal(ids, ARRAY(Uuid))),
+            among(delivery.c.id, ids),
             contact.c.id == delivery.c.influencer_id,
             _is_ready(delivery.c.campaign_ids, contact.c),
         )

@@ -11,7 +11,6 @@ from sqlalchemy import (
     Text,
     Uuid,
     and_,
-    bindparam,
     cast,
     column,
     delete,
@@ -23,6 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import array, insert
 
+from souk.chassis.sets import among
 from souk.chassis.work import Work
 from souk.notify.domain.definitions import DEFINITIONS, Kind
 from souk.notify.domain.notices import NEWS, Exhaustion, instant
@@ -59,7 +59,7 @@ async def accept(work: Work, campaigns: Sequence[UUID]) -> Sequence[Row[Any]]:
     (finished goes before over budget).
     """
     ours = and_(
-        occasion.c.campaign_id == func.any(_ids(campaigns)),
+        among(occasion.c.campaign_id, campaigns),
         campaign.c.id == occasion.c.campaign_id,
         campaign.c.version > 0,
         occasion.c.told.is_(False),
@@ -107,7 +107,7 @@ def of_participations(participations: Sequence[UUID], now: datetime) -> Source:
         .join_from(occasion, participation, participation.c.campaign_id == occasion.c.campaign_id)
         .join(ways, ways.c.kind == occasion.c.kind)
         .where(
-            participation.c.id == func.any(_ids(participations)),
+            among(participation.c.id, participations),
             occasion.c.told,
             occasion.c.at > now - NEWS,
             participation.c.joined_at <= occasion.c.at,
@@ -141,7 +141,3 @@ async def remove_old(work: Work, now: datetime) -> int:
     )
     same = and_(*(occasion.c[name] == old.c[name] for name in ("campaign_id", "kind", "occurrence")))
     return (await work.execute(delete(occasion).where(same))).rowcount
-
-
-def _ids(ids: Sequence[UUID]) -> Any:
-    return bindparam("ids", list(ids), type_=ARRAY(Uuid))

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Uuid, and_, bindparam, delete, func, literal_column, or_, select
+from sqlalchemy import and_, delete, func, literal_column, or_, select
 from sqlalchemy.dialects.postgresql import insert
 
+from souk.chassis.sets import among
 from souk.chassis.work import Work
 from souk.notify.store.tables import contact, suppression
 
@@ -33,7 +34,7 @@ async def resubscribe(work: Work, influencers: Sequence[UUID]) -> None:
     """The influencer turned the switch on anew: that is a later word than the link in an old mail."""
     await work.execute(
         delete(suppression).where(
-            suppression.c.influencer_id == func.any(_ids(influencers)), suppression.c.cause == "unsubscribed"
+            among(suppression.c.influencer_id, influencers), suppression.c.cause == "unsubscribed"
         )
     )
 
@@ -50,7 +51,7 @@ async def forget_unused(work: Work, influencers: Sequence[UUID]) -> None:
     )
     await work.execute(
         delete(suppression).where(
-            suppression.c.influencer_id == func.any(_ids(influencers)),
+            among(suppression.c.influencer_id, influencers),
             contact.c.id == suppression.c.influencer_id,
             or_(
                 contact.c.erased,
@@ -61,7 +62,3 @@ async def forget_unused(work: Work, influencers: Sequence[UUID]) -> None:
             ),
         )
     )
-
-
-def _ids(ids: Sequence[UUID]) -> object:
-    return bindparam("influencers", list(ids), type_=ARRAY(Uuid))
